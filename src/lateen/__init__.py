@@ -1,0 +1,3 @@
+"""lateen: from one application file to services in production on Kubernetes."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,146 @@
+"""The seams of the node agent: the Gate that a pod's start and end wait for, the Runtime that runs containers, the PodNetwork.
+
+``runtimes/{process,oci,fake}`` implement Runtime, ``networks/{loopback,netns}`` implement PodNetwork. The Gate is filled from
+outside (the server composes traffic in); OPEN_GATE is the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lateen.kube.meta import Object
+
+Blocked = Callable[[str, str], None]
+
+
+class Gate(Protocol):
+    """What stands between a pod and its traffic.
+
+    Order at start: containers ready -> status ContainersReady=True is written -> ``admit`` -> Ready=True. The EndpointSlice
+    controller publishes a pod with ContainersReady as ``serving: true, ready: false``, which is what traffic acts on.
+    Order at end: deletionTimestamp -> endpoint ``terminating: true`` -> ``withdraw`` (bounded by grace) -> preStop, SIGTERM.
+    """
+
+    async def admit(self, pod: Object, blocked: Blocked) -> None:
+        """Return once every proxy acknowledged the pod's endpoints (at once if no Service selects it).
+
+        ``blocked(reason, message)`` names what it waits for (a NACK's text, a missing proxy); it may be called many times and
+        ends up in the pod's ``lateen.dev/TrafficReady`` condition.
+        """
+        ...
+
+    async def withdraw(self, pod: Object) -> None:
+        """Return once every proxy acknowledged the removal and its in-flight requests to the pod ended. The caller bounds it."""
+        ...
+
+
+class OpenGate:
+    """No traffic to wait for."""
+
+    async def admit(self, pod: Object, blocked: Blocked) -> None:
+        """Open at once."""
+
+    async def withdraw(self, pod: Object) -> None:
+        """Closed at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A directory or file of the host, shown to a container at ``target``."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """Everything a runtime needs to start one attempt of one container; all references are resolved."""
+
+    id: str  # unique: <pod uid>_<container>_<attempt>; survives restarts of the daemon
+    pod_uid: str
+    name: str
+    attempt: int
+    image: str  # as written in the pod
+    rootfs: Path | None  # unpacked image, None when the runtime needs none
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    log: Path  # the file that receives stdout and stderr, in CRI log format
+    mounts: Sequence[Mount] = ()
+    uid: int | None = None
+    gid: int | None = None
+    resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerState:
+    """What the runtime knows of one attempt. ``exit_code`` is set once it ended (128 + signal when killed)."""
+
+    id: str
+    pid: int
+    started_at: str
+    finished_at: str = ""
+    exit_code: int | None = None
+    reason: str = ""  # Completed, Error, OOMKilled, StartError
+    message: str = ""
+
+
+class Runtime(Protocol):
+    """Runs containers. Every method is idempotent by container id, because the daemon may have died in the middle."""
+
+    name: str
+
+    def refuses(self, pod: Object) -> str:
+        """Why this runtime cannot run ``pod`` (a sentence for an event that names the runtime that can), or ''."""
+        ...
+
+    async def start(self, spec: ContainerSpec) -> ContainerState:
+        """Start the attempt, or find it already started. FailedError with reason when it cannot start."""
+        ...
+
+    async def states(self) -> Mapping[str, ContainerState]:
+        """Every attempt this runtime knows, running or ended, by id: how a restarted daemon adopts."""
+        ...
+
+    async def wait(self, container_id: str) -> ContainerState:
+        """The final state, once ended. No exit code is lost across restarts of the daemon."""
+        ...
+
+    async def signal(self, container_id: str, signal: int) -> None:
+        """Send a signal to the container's whole process group. Nothing happens if it ended."""
+        ...
+
+    async def exec(self, container_id: str, argv: Sequence[str], *, timeout: float) -> tuple[int, bytes]:
+        """Run a command beside the container with its environment: (exit code, output). For probes and hooks."""
+        ...
+
+    async def remove(self, container_id: str) -> None:
+        """Forget an ended attempt and release what it held."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodAddress:
+    """A pod's place on the network, and the environment variables that tell the application (loopback: HOST)."""
+
+    ip: str
+    host_ip: str
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class PodNetwork(Protocol):
+    """Gives each pod its address. ``loopback``: a 127.x address, pods of one ServiceAccount share /24 blocks."""
+
+    name: str
+
+    async def attach(self, pod: Object) -> PodAddress:
+        """The pod's address; the same one on every call for the same UID, across restarts of the daemon."""
+        ...
+
+    async def detach(self, pod_uid: str) -> None:
+        """Give the address back. Idempotent."""
+        ...

@@ -1,0 +1,1 @@
+"""The revisioned log with watch: memory and SQLite behind one seam and one conformance suite."""
