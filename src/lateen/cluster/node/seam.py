@@ -114,7 +114,7 @@ class Runtime(Protocol):
         """Send a signal to the container's whole process group. Nothing happens if it ended."""
         ...
 
-    async def exec(self, container_id: str, argv: Sequence[str], *, timeout: float) -> tuple[int, bytes]:
+    async def exec(self, container_id: str, argv: Sequence[str], *, seconds: float) -> tuple[int, bytes]:
         """Run a command beside the container with its environment: (exit code, output). For probes and hooks."""
         ...
 

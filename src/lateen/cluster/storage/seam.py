@@ -22,7 +22,7 @@ Revision = NewType("Revision", int)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One version of one object. ``raw`` is its JSON with ``metadata.resourceVersion`` == ``revision``; ``obj`` the same, decoded."""
+    """One version of one object. ``raw`` is its JSON with ``metadata.resourceVersion`` == ``revision``; ``obj`` is it decoded."""
 
     key: str
     revision: Revision
