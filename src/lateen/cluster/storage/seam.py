@@ -15,19 +15,39 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
+import orjson
+
 from lateen.kube.meta import Object
 
 Revision = NewType("Revision", int)
 
 
-@dataclass(frozen=True, slots=True)
 class Record:
-    """One version of one object. ``raw`` is its JSON with ``metadata.resourceVersion`` == ``revision``; ``obj`` is it decoded."""
+    """One version of one object. ``raw`` is its JSON with ``metadata.resourceVersion`` == ``revision``; ``obj`` is it decoded.
 
-    key: str
-    revision: Revision
-    raw: bytes
-    obj: Object
+    ``obj`` is decoded on first use and kept while the record is current: most history and many objects are only ever read as
+    bytes, and decoded JSON weighs ten times its text.
+    """
+
+    __slots__ = ("_obj", "key", "raw", "revision")
+
+    def __init__(self, key: str, revision: Revision, raw: bytes, obj: Object | None = None) -> None:
+        self.key, self.revision, self.raw, self._obj = key, revision, raw, obj
+
+    @property
+    def obj(self) -> Object:
+        """The decoded object: shared, never change it."""
+        found = self._obj
+        if found is None:
+            found = self._obj = orjson.loads(self.raw)
+        return found
+
+    def slim(self) -> None:
+        """Drop the decoded form (the store does this to superseded records); it comes back on demand."""
+        self._obj = None
+
+    def __repr__(self) -> str:
+        return f"Record({self.key!r}, {self.revision})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +106,9 @@ class Storage(Protocol):
         ...
 
     async def create(self, key: str, obj: Object) -> Record:
-        """Store a new object. Takes ownership of ``obj`` and stamps its resourceVersion. KeyExistsError if the key is taken."""
+        """Store a new object. Takes ownership of ``obj`` and stamps its resourceVersion. KeyExistsError if the key is taken.
+        This and the other writes are decided, and get their revision, when they are called, not when they are awaited to the end; a
+        cancelled caller's write still happens. StorageError when the disk refuses."""
         ...
 
     async def update(self, key: str, obj: Object, *, expect: Revision) -> Record:
@@ -98,7 +120,8 @@ class Storage(Protocol):
         ...
 
     def watch(self, prefix: str, *, after: Revision) -> Watch:
-        """Events with revision > ``after``. CompactedError if those are no longer all known."""
+        """Events with revision > ``after``. CompactedError if those are no longer all known, ValueError if ``after`` lies in the
+        future."""
         ...
 
     async def compact(self, revision: Revision) -> None:
