@@ -107,8 +107,8 @@ class Storage(Protocol):
 
     async def create(self, key: str, obj: Object) -> Record:
         """Store a new object. Takes ownership of ``obj`` and stamps its resourceVersion. KeyExistsError if the key is taken.
-        A write is decided, and gets its revision, when its coroutine first runs; a
-        later cancellation of the caller does not undo it. StorageError when the disk refuses."""
+        A write is decided, and gets its revision, when its coroutine first runs; a later cancellation of the caller does not
+        undo it. StorageError when the disk refuses."""
         ...
 
     async def update(self, key: str, obj: Object, *, expect: Revision) -> Record:
