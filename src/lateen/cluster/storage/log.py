@@ -130,7 +130,8 @@ class Log:
         with _explained(self.path):
             free = self._number("PRAGMA freelist_count")
             if free > max(_SPARE_PAGES, self._number("PRAGMA page_count") // 4):
-                self._db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+                # executescript, because execute steps once and this statement frees one page per step
+                self._db.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
     def close(self) -> None:
         """Move the WAL into the file and release the lock."""
