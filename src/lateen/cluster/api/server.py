@@ -1,0 +1,160 @@
+"""The API server: a request and a user go in, an answer comes out. ``https`` and the in-process transport are its two doors.
+
+Order of a request: path -> resource -> verb -> authorization -> the verb. Every LateenError of the API tree becomes its Status here, in
+one place.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from lateen.aio.clock import Clock, SystemClock
+from lateen.aio.tasks import TaskOwner
+from lateen.client.seam import Request, Response
+from lateen.cluster.api import statuses
+from lateen.cluster.api.bootstrap import bootstrap
+from lateen.cluster.api.call import Answer, Backend, Call, Verb
+from lateen.cluster.api.paths import ResourcePath, parse_path
+from lateen.cluster.api.registry import Registry, Served
+from lateen.cluster.api.stopgap import STOPGAP as BUILTIN
+from lateen.cluster.api.subresources.table import subresource_for
+from lateen.cluster.api.user import UserInfo
+from lateen.cluster.api.verbs.create import create
+from lateen.cluster.api.verbs.delete import delete
+from lateen.cluster.api.verbs.deletecollection import deletecollection
+from lateen.cluster.api.verbs.get import get
+from lateen.cluster.api.verbs.list import list_
+from lateen.cluster.api.verbs.patch import patch
+from lateen.cluster.api.verbs.update import update
+from lateen.cluster.api.verbs.watch import watch
+from lateen.cluster.api.watching import WatchStreams
+from lateen.cluster.storage.seam import Storage
+from lateen.errors import ApiError, StorageError
+from lateen.kube.resources import Resource
+
+log = logging.getLogger(__name__)
+
+_NAMED: dict[str, tuple[str, Verb]] = {
+    "GET": ("get", get),
+    "PUT": ("update", update),
+    "PATCH": ("patch", patch),
+    "DELETE": ("delete", delete),
+}
+_COLLECTION: dict[str, tuple[str, Verb]] = {
+    "GET": ("list", list_),
+    "POST": ("create", create),
+    "DELETE": ("deletecollection", deletecollection),
+}
+_TRUE = ("true", "1")
+
+
+class ApiServer:
+    """One API server over one storage. ``async with`` it: entering stores the bootstrap objects, leaving ends every watch."""
+
+    def __init__(self, storage: Storage, *, clock: Clock | None = None, resources: Iterable[Resource] | None = None) -> None:
+        clock = clock or SystemClock()
+        self.backend = Backend(
+            storage=storage,
+            registry=Registry(BUILTIN if resources is None else resources),
+            clock=clock,
+            streams=WatchStreams(clock),
+        )
+        self._tasks = TaskOwner("api")
+
+    async def __aenter__(self) -> ApiServer:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Store what every cluster has from the start; begin to tick watches."""
+        await bootstrap(self.backend)
+        self._tasks.start(self.backend.streams.run(), "watch-ticks")
+
+    async def close(self) -> None:
+        """End watches and own tasks. The storage is the caller's. Idempotent."""
+        self.backend.streams.close()
+        await self._tasks.close()
+
+    def handler_for(self, user: UserInfo) -> Callable[[Request], Awaitable[Response]]:
+        """The in-process door for ``user``: what ``client.inprocess.InProcessTransport`` takes."""
+
+        async def handle(request: Request) -> Response:
+            return _response(await self.handle(request, user))
+
+        return handle
+
+    async def handle(self, request: Request, user: UserInfo) -> Answer:
+        """The answer, errors included."""
+        try:
+            return await self._answer(request, user)
+        except ApiError as error:
+            return failure(error)
+        except StorageError as error:
+            log.error("%s %s: %s", request.method, request.path, error)
+            return failure(statuses.internal(str(error)))
+        except Exception as error:
+            log.exception("%s %s failed", request.method, request.path)
+            return failure(statuses.internal(f"{type(error).__name__}: {error}"))
+
+    async def _answer(self, request: Request, user: UserInfo) -> Answer:
+        path = parse_path(request.path)
+        served = self.backend.registry.find(path.group, path.version, path.plural) if path is not None else None
+        if path is None or served is None:
+            raise statuses.no_such_path()
+        verb, work = _route(request, path, served)
+        call = Call(request=request, user=user, served=served, path=path, verb=verb)
+        answer = await work(self.backend, call)
+        if call.warnings:
+            answer.headers = {**answer.headers, "Warning": warning_header(call.warnings)}
+        return answer
+
+
+def _route(request: Request, path: ResourcePath, served: Served) -> tuple[str, Verb]:
+    """The verb's name (as RBAC knows it) and its function. MethodNotAllowedError, NotFoundError."""
+    if served.resource.namespaced is False and path.namespace:
+        raise statuses.no_such_path()
+    method = request.method
+    if path.subresource:
+        return subresource_for(served, path.subresource, method)
+    if path.name:
+        found = _NAMED.get(method)
+    elif method == "GET" and _truthy(request.query.get("watch")):
+        return "watch", watch
+    else:
+        found = _COLLECTION.get(method)
+    if found is None or (found[0] not in served.resource.verbs):
+        raise statuses.method_not_allowed()
+    if found[0] == "create" and served.resource.namespaced and not path.namespace:
+        raise statuses.method_not_allowed()
+    return found
+
+
+def _truthy(value: Any) -> bool:
+    return isinstance(value, str) and value.lower() in _TRUE
+
+
+def warning_header(warnings: Iterable[str]) -> str:
+    """RFC 7234 warnings, as kubectl prints them."""
+    return ", ".join('299 - "%s"' % w.replace("\\", "\\\\").replace('"', '\\"') for w in dict.fromkeys(warnings))
+
+
+def failure(error: ApiError) -> Answer:
+    """The Status of an error."""
+    status = error.status
+    retry = (status.get("details") or {}).get("retryAfterSeconds")
+    return Answer(status=int(status["code"]), obj=status, headers={"Retry-After": str(retry)} if retry else {})
+
+
+def _response(answer: Answer) -> Response:
+    if answer.watch is not None:
+        return Response(status=answer.status, events=answer.watch.events(), headers=answer.headers)
+    if answer.stream is not None:
+        return Response(status=answer.status, stream=answer.stream, content_type=answer.content_type, headers=answer.headers)
+    if answer.raw is not None:
+        return Response(status=answer.status, raw=answer.raw, content_type=answer.content_type, headers=answer.headers)
+    return Response(status=answer.status, object=answer.object(), headers=answer.headers)

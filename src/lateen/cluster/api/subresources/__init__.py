@@ -1,0 +1,1 @@
+"""One subresource per file. Each registers what it does for (group resource, subresource, method) in ``subresources.table``."""

@@ -1,0 +1,66 @@
+"""PATCH of one object: JSON patch, merge patch, strategic merge patch; server-side apply is ``verbs.apply``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lateen.cluster.api import statuses
+from lateen.cluster.api.bodies import decode, expect_kind, load_json, media_type
+from lateen.cluster.api.call import Answer, Backend, Call
+from lateen.cluster.api.writing import change_object
+from lateen.kube.meta import Object, edit
+
+Apply = Callable[[Call, Object, Any], Any]
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396: ``patch`` laid over ``target``; neither is changed."""
+    if not isinstance(patch, dict):
+        return edit(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge_patch(result.get(name), value)
+    return result
+
+
+def _merge(call: Call, old: Object, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        raise statuses.bad_request("the patch must be an object")
+    return merge_patch(old, patch)
+
+
+_KINDS: dict[str, Apply] = {
+    "application/merge-patch+json": _merge,
+}
+
+
+async def patch(backend: Backend, call: Call) -> Answer:
+    """Change the object by the body. NotFoundError, InvalidError, ConflictError (only if the patch names a resourceVersion)."""
+    kind = media_type(call.request.content_type)
+    apply = _KINDS.get(kind)
+    if apply is None:
+        raise statuses.unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
+            "application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
+        )
+    body = call.request.body
+    found = load_json(body) if isinstance(body, bytes) else decode(call.request)
+    return await change_object(backend, call, lambda old: _patched(call, apply, old, found))
+
+
+def _patched(call: Call, apply: Apply, old: Object, found: Any) -> Object:
+    given = found.get("metadata") if isinstance(found, dict) else None
+    new = apply(call, old, found)
+    if not isinstance(new, dict):
+        raise statuses.bad_request("the patched value is not an object")
+    new = expect_kind(call, new)
+    new["metadata"] = dict(new["metadata"])
+    if not (isinstance(given, dict) and given.get("resourceVersion")) and isinstance(found, dict):
+        new["metadata"].pop("resourceVersion", None)
+    if new["metadata"].get("name") != old["metadata"].get("name"):
+        raise statuses.bad_request("the name of the object may not be changed by a patch")
+    return new

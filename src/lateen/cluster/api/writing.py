@@ -1,0 +1,169 @@
+"""The one road into storage: every create, update, patch, status write and delete goes through here.
+
+``create_object`` and ``change_object`` do the generic work (placing, defaults, admission, strategy, validation, ownership, storing); verbs
+decode and decide what the new object is. A change holds its key, so it is always decided on the newest state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lateen.cluster.api import metadata, ownership, shape, statuses
+from lateen.cluster.api.admission import admit_create, admit_update
+from lateen.cluster.api.call import Answer, Backend, Call
+from lateen.cluster.api.registry import Served
+from lateen.cluster.api.strategies.base import Strategy
+from lateen.cluster.api.strategies.table import strategy_for
+from lateen.cluster.storage.seam import Record
+from lateen.errors import KeyExistsError
+from lateen.kube.meta import Object, edit
+
+Change = Callable[[Object], Object]
+_ATTEMPTS = 8
+
+
+async def create_object(backend: Backend, call: Call, obj: Object, *, manager: str = "") -> Answer:
+    """Store ``obj`` (the caller's own, complete apart from what the server fills in). Answers 201."""
+    obj = shape.accept_fields(call, obj)
+    metadata.place(call, obj)
+    base = "" if obj["metadata"].get("name") else str(obj["metadata"].get("generateName") or "")
+    for attempt in range(_ATTEMPTS):
+        if base:
+            obj["metadata"]["name"] = metadata.generated_name(base)
+        prepared = _prepared(backend, call, edit(obj) if base else obj, manager)
+        try:
+            return await _store_new(backend, call, prepared)
+        except KeyExistsError as error:
+            strategy_for(call.served).removed(backend, prepared)
+            if not base or attempt == _ATTEMPTS - 1:
+                raise statuses.already_exists(call.served.resource, prepared["metadata"]["name"]) from error
+    raise AssertionError("unreachable")
+
+
+def _prepared(backend: Backend, call: Call, obj: Object, manager: str) -> Object:
+    strategy = strategy_for(call.served)
+    metadata.fill_new(obj, backend.clock.now())
+    if strategy.status:
+        obj.pop("status", None)
+    if strategy.generation:
+        obj["metadata"]["generation"] = 1
+    shape.set_defaults(call, obj)
+    admit_create(backend, call, obj)
+    strategy.create(backend, call, obj)
+    shape.validate(call, obj, None)
+    ownership.on_create(backend, call, obj, manager)
+    return obj
+
+
+async def _store_new(backend: Backend, call: Call, obj: Object) -> Answer:
+    served = call.served
+    key = served.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+    stored = served.to_storage(obj)
+    if call.dry_run:
+        if backend.storage.get(key) is not None:
+            raise KeyExistsError(key)
+        strategy_for(served).removed(backend, obj)
+        return Answer(status=201, obj=obj)
+    record = await backend.storage.create(key, stored)
+    return answer(served, record, status=201)
+
+
+def answer(served: Served, record: Record, *, status: int = 200) -> Answer:
+    """The stored record as this version serves it."""
+    if served.converts:
+        return Answer(status=status, obj=served.from_storage(record.obj))
+    return Answer(status=status, record=record)
+
+
+async def change_object(backend: Backend, call: Call, change: Change, *, manager: str = "") -> Answer:
+    """Replace the named object by ``change(current)``, which gets the served (shared) object and returns a new one. NotFoundError."""
+    key = call.key
+    async with backend.locks.hold(key):
+        record = backend.storage.get(key)
+        if record is None:
+            raise statuses.not_found(call.served.resource, call.name)
+        return await change_held(backend, call, record, change, manager=manager)
+
+
+async def change_held(backend: Backend, call: Call, record: Record, change: Change, *, manager: str = "") -> Answer:
+    """``change_object`` for a caller that holds the key and read ``record``."""
+    served = call.served
+    old = served.from_storage(record.obj)
+    new = change(old)
+    _check_revision(call, new, record)
+    new = _settle(backend, call, new, old, manager)
+    if metadata.same_but_bookkeeping(new, old) and not ownership.changed(new, old):
+        return answer(served, record)
+    if call.dry_run:
+        new["metadata"]["resourceVersion"] = str(record.revision)
+        return Answer(obj=new)
+    if _finished(new, strategy_for(served)):
+        return await remove(backend, served, record, last=served.to_storage(new))
+    return answer(served, await backend.storage.update(record.key, served.to_storage(new), expect=record.revision))
+
+
+def _check_revision(call: Call, new: Object, record: Record) -> None:
+    given = new["metadata"].get("resourceVersion")
+    if given and given != str(record.revision):
+        raise statuses.conflict(call.served.resource, call.name, statuses.MODIFIED)
+
+
+def _settle(backend: Backend, call: Call, new: Object, old: Object, manager: str) -> Object:
+    """The new object with system fields kept, the other half (spec or status) isolated, defaults, admission and validation done."""
+    strategy = strategy_for(call.served)
+    new = shape.accept_fields(call, new)
+    metadata.keep_system_fields(call, new, old)
+    if call.path.subresource == "status":
+        new = _only_status(new, old, strategy)
+        shape.set_defaults(call, new)
+        strategy.status_update(backend, call, new, old)
+    else:
+        if strategy.status:
+            _keep(new, old, "status")
+        shape.set_defaults(call, new)
+        admit_update(backend, call, new, old)
+        strategy.update(backend, call, new, old)
+        if strategy.generation and _body(new) != _body(old):
+            new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+    shape.validate(call, new, old)
+    ownership.on_update(backend, call, new, old, manager)
+    return new
+
+
+def _only_status(new: Object, old: Object, strategy: Strategy) -> Object:
+    kept = {k: v for k, v in old.items() if k != "status"} | {"metadata": dict(old["metadata"])}
+    if "status" in new:
+        kept["status"] = new["status"]
+    names = ("labels", "annotations", "managedFields") if strategy.status_metadata else ("managedFields",)
+    for name in names:
+        _keep(kept["metadata"], new["metadata"], name)
+    kept["metadata"].pop("resourceVersion", None)
+    return kept
+
+
+def _keep(target: Object, source: Object, name: str) -> None:
+    if name in source:
+        target[name] = source[name]
+    else:
+        target.pop(name, None)
+
+
+def _body(obj: Object) -> dict[str, Any]:
+    """What counts for generation."""
+    return {k: v for k, v in obj.items() if k not in ("metadata", "status")}
+
+
+def _finished(obj: Object, strategy: Strategy) -> bool:
+    """Whether nothing holds an object that is being deleted any longer."""
+    meta = obj["metadata"]
+    if not meta.get("deletionTimestamp") or meta.get("finalizers") or int(meta.get("deletionGracePeriodSeconds") or 0):
+        return False
+    return not (strategy.spec_finalizers and (obj.get("spec") or {}).get("finalizers"))
+
+
+async def remove(backend: Backend, served: Served, record: Record, *, last: Object | None = None) -> Answer:
+    """Take the record out of storage; the DELETED event carries ``last`` (default: as it was)."""
+    gone = await backend.storage.delete(record.key, expect=record.revision, obj=last)
+    strategy_for(served).removed(backend, gone.obj)
+    return answer(served, gone)
