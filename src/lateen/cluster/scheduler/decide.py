@@ -1,0 +1,278 @@
+"""Where a pod goes: ``Planner.decide`` answers with a node, or with the message that users of kubectl know. Pure.
+
+Called by ``loop`` for one pod at a time; the caller then assumes the pod on its node in the Cluster. Pods with equal demands share
+a plan: every node's answer is kept, and only nodes that changed since are asked again, so the usual decision costs one
+evaluation and one maximum. All nodes take part in every decision (kube-scheduler samples large clusters instead).
+
+What depends on more than one node (topology spreading, pod affinity) is counted in domains: each node contributes its matching
+pods to the domain it lies in, and a plan keeps the sums.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lateen.cluster.scheduler.demand import Demand, PodTerm, Spread
+from lateen.cluster.scheduler.filters import Refusal, refusal, score, suits
+from lateen.cluster.scheduler.state import Cluster, NodeFacts, NodeState, selects
+from lateen.cluster.scheduler.terms import selector_holds, untolerated
+from lateen.cluster.scheduler.volumes import VolumeNeeds, volume_needs
+from lateen.kube.meta import Object
+
+_PLANS = 256  # demands whose plans are kept
+
+SPREAD_REASON = "node(s) didn't match pod topology spread constraints"
+SPREAD_LABEL_REASON = f"{SPREAD_REASON} (missing required label)"
+AFFINITY_REASON = "node(s) didn't match pod affinity rules"
+ANTI_AFFINITY_REASON = "node(s) didn't match pod anti-affinity rules"
+REPELLED_REASON = "node(s) didn't satisfy existing pods anti-affinity rules"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """``node``, or empty with the ``message`` for the pod's PodScheduled condition. ``unbound`` claims wait for the node."""
+
+    node: str = ""
+    message: str = ""
+    unbound: tuple[str, ...] = ()
+
+
+class Planner:
+    """Decides over one Cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._plans: OrderedDict[bytes, _Plan] = OrderedDict()
+
+    def decide(self, pod: Object) -> Decision:
+        """Where ``pod`` goes now. Nothing is changed."""
+        return self._plan(self.cluster.demand(pod)).decide()
+
+    def _plan(self, demand: Demand) -> _Plan:
+        plan = self._plans.pop(demand.key, None)
+        if plan is None or plan.stale():
+            plan = _Plan(demand, self.cluster)
+        self._plans[demand.key] = plan
+        if len(self._plans) > _PLANS:
+            self._plans.popitem(last=False)
+        return plan
+
+
+Domain = tuple[int, str]  # which rule, and the node's value of its topology key
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One node's answer. ``share`` is what it adds to the sums of its domains; it is kept to be taken back."""
+
+    refusal: Refusal | None
+    share: Mapping[Domain, int]
+
+
+class _Plan:
+    """Every node's answer to one demand, kept current."""
+
+    def __init__(self, demand: Demand, cluster: Cluster) -> None:
+        self._demand, self._cluster = demand, cluster
+        self._rules: tuple[Spread | PodTerm, ...] = (*demand.spread, *demand.pod_terms)
+        self._repelling = _repelling(demand, cluster)
+        self._repelled_by = frozenset(d for d, _ in self._repelling)
+        self._volumes: VolumeNeeds = volume_needs(demand, cluster)
+        self._built_at = (cluster.removed, cluster.storage_generation)
+        self._seen = 0
+        self._entries: dict[str, _Entry] = {}
+        self._scores: dict[str, float] = {}  # of nodes that are not refused
+        self._sums: dict[Domain, int] = {}
+        self._members: dict[Domain, int] = {}
+
+    def stale(self) -> bool:
+        """Whether something changed that no single node's generation tells."""
+        removed, storage = self._built_at
+        if removed != self._cluster.removed or (self._demand.claims and storage != self._cluster.storage_generation):
+            return True
+        return bool(self._cluster.repelling or self._repelling) and self._repelled_by != {
+            d for d, _ in _repelling(self._demand, self._cluster)
+        }
+
+    def decide(self) -> Decision:
+        """The best node now."""
+        if self._volumes.problem:
+            return Decision(message=_message(self._cluster, self._volumes.problem, None))
+        self._catch_up()
+        if not self._rules and not self._repelling:
+            best = max(self._scores, key=self._scores.__getitem__, default="")
+            refused: dict[str, Refusal] = {}
+        else:
+            best, refused = self._best_by_rules()
+        if best:
+            return Decision(node=best, unbound=self._volumes.unbound)
+        return Decision(message=self._explain(refused))
+
+    def _catch_up(self) -> None:
+        newest = self._cluster.generation
+        for node in reversed([*self._cluster.changed_since(self._seen)]):  # oldest first: among equals the first one wins
+            self._revisit(node)
+        self._seen = newest
+
+    def _revisit(self, node: NodeState) -> None:
+        if old := self._entries.pop(node.name, None):
+            self._tally(old, -1)
+        facts = node.facts
+        if facts is None:
+            self._scores.pop(node.name, None)
+            return
+        against = refusal(self._demand, node, facts, self._volumes)
+        entry = self._entries[node.name] = _Entry(against, self._share(node, facts) if self._rules or self._repelling else {})
+        self._tally(entry, +1)
+        if against is None:
+            self._scores[node.name] = score(self._demand, node, facts)
+        else:
+            self._scores.pop(node.name, None)
+
+    # rules over domains
+
+    def _tally(self, entry: _Entry, sign: int) -> None:
+        for domain, amount in entry.share.items():
+            self._sums[domain] = self._sums.get(domain, 0) + sign * amount
+            members = self._members[domain] = self._members.get(domain, 0) + sign
+            if not members:
+                del self._sums[domain], self._members[domain]
+
+    def _share(self, node: NodeState, facts: NodeFacts) -> dict[Domain, int]:
+        share: dict[Domain, int] = {}
+        for number, rule in enumerate(self._rules):
+            value = facts.labels.get(rule.topology_key)
+            if value is not None and (isinstance(rule, PodTerm) or self._eligible(rule, node.name, facts)):
+                share[(number, value)] = sum(n for d, n in node.demands.items() if self._counts(rule, d))
+        for offset, (repelling, term) in enumerate(self._repelling):
+            value = facts.labels.get(term.topology_key)
+            if value is not None:
+                share[(len(self._rules) + offset, value)] = node.demands.get(repelling, 0)
+        return share
+
+    def _counts(self, rule: Spread | PodTerm, other: Demand) -> bool:
+        if isinstance(rule, PodTerm):
+            return selects(rule, other, self._cluster.namespaces)
+        return other.namespace == self._demand.namespace and selector_holds(rule.selector, other.labels)
+
+    def _eligible(self, rule: Spread, name: str, facts: NodeFacts) -> bool:
+        """Whether the node takes part in the constraint: it has the keys of all hard ones and suits the pod."""
+        if any(c.topology_key not in facts.labels for c in self._demand.spread if c.hard == rule.hard):
+            return False
+        if rule.honor_affinity and not suits(self._demand, name, facts):
+            return False
+        return not (rule.honor_taints and untolerated(facts.taints, self._demand.tolerations, "NoSchedule", "NoExecute"))
+
+    def _best_by_rules(self) -> tuple[str, dict[str, Refusal]]:
+        refused: dict[str, Refusal] = {}
+        wishes: dict[str, float] = {}
+        floors = self._floors()
+        for name in self._scores:
+            labels = self._labels(name)
+            if against := self._rule_refusal(labels, floors):
+                refused[name] = against
+            else:
+                wishes[name] = self._wish(labels)
+        if not wishes:
+            return "", refused
+        low, high = min(wishes.values()), max(wishes.values())
+        scale = 200 / (high - low) if high > low else 0.0  # weight 2, as kube-scheduler weighs both
+        return max(wishes, key=lambda n: self._scores[n] + (wishes[n] - low) * scale), refused
+
+    def _labels(self, name: str) -> Mapping[str, str]:
+        facts = self._cluster.nodes[name].facts
+        assert facts is not None
+        return facts.labels
+
+    def _floors(self) -> list[int]:
+        """For each spread constraint: the fewest matching pods in any domain (0 when there are too few domains)."""
+        floors = []
+        for number, rule in enumerate(self._demand.spread):
+            counts = [total for (n, _), total in self._sums.items() if n == number]
+            floors.append(min(counts) if counts and len(counts) >= rule.min_domains else 0)
+        return floors
+
+    def _rule_refusal(self, labels: Mapping[str, str], floors: list[int]) -> Refusal | None:
+        for number, rule in enumerate(self._rules):
+            value = labels.get(rule.topology_key)
+            if isinstance(rule, Spread):
+                if not rule.hard:
+                    continue
+                if value is None:
+                    return Refusal((SPREAD_LABEL_REASON,))
+                if self._sums.get((number, value), 0) + rule.own - floors[number] > rule.max_skew:
+                    return Refusal((SPREAD_REASON,), evicting=True)
+            elif not rule.weight and (against := self._term_refusal(number, rule, value)):
+                return against
+        for offset, (_, term) in enumerate(self._repelling):
+            if self._sums.get((len(self._rules) + offset, labels.get(term.topology_key, "")), 0):
+                return Refusal((REPELLED_REASON,), evicting=True)
+        return None
+
+    def _term_refusal(self, number: int, term: PodTerm, value: str | None) -> Refusal | None:
+        present = value is not None and self._sums.get((number, value), 0) > 0
+        if term.anti:
+            return Refusal((ANTI_AFFINITY_REASON,), evicting=True) if present else None
+        if present or (value is not None and self._first_of_its_kind(number, term)):
+            return None
+        return Refusal((AFFINITY_REASON,))
+
+    def _first_of_its_kind(self, number: int, term: PodTerm) -> bool:
+        """Nobody matches yet, but the pod itself would: somebody has to be first."""
+        nobody = not any(total for (n, _), total in self._sums.items() if n == number)
+        return nobody and selects(term, self._demand, self._cluster.namespaces)
+
+    def _wish(self, labels: Mapping[str, str]) -> float:
+        """Soft spreading and preferred pod affinity: more is better."""
+        total = 0.0
+        for number, rule in enumerate(self._rules):
+            here = self._sums.get((number, labels.get(rule.topology_key, "")), 0)
+            if isinstance(rule, PodTerm):
+                total += rule.weight * here
+            elif not rule.hard:
+                total -= 100 * here
+        return total
+
+    # words
+
+    def _explain(self, refused: Mapping[str, Refusal]) -> str:
+        every = [*(e.refusal for e in self._entries.values() if e.refusal), *refused.values()]
+        return _message(self._cluster, _histogram(r for refusal in every for r in refusal.reasons), self._preemption(refused))
+
+    def _preemption(self, refused: Mapping[str, Refusal]) -> str:
+        """What preemption could have done. Pods are never preempted here; where there are victims, it says so."""
+        answers = []
+        for name, entry in self._entries.items():
+            against = entry.refusal or refused[name]
+            if not against.evicting:
+                answers.append("Preemption is not helpful for scheduling")
+            elif any(d.priority < self._demand.priority for d in self._cluster.nodes[name].demands):
+                answers.append("Preemption is not supported")
+            else:
+                answers.append("No preemption victims found for incoming pod")
+        return _histogram(answers)
+
+
+def _repelling(demand: Demand, cluster: Cluster) -> list[tuple[Demand, PodTerm]]:
+    """Placed demands whose required anti-affinity speaks of ``demand``."""
+    return [
+        (other, term)
+        for other in cluster.repelling
+        for term in other.pod_terms
+        if term.anti and not term.weight and selects(term, demand, cluster.namespaces)
+    ]
+
+
+def _histogram(reasons: Iterable[str]) -> str:
+    return ", ".join(sorted(f"{count} {reason}" for reason, count in Counter(reasons).items()))
+
+
+def _message(cluster: Cluster, reasons: str, preemption: str | None) -> str:
+    total = len(cluster.names())
+    if not total:
+        return "no nodes available to schedule pods"
+    unhelpful = f"{total} Preemption is not helpful for scheduling"
+    available = f"0/{total} nodes are available: "
+    return f"{available}{reasons}. preemption: {available}{preemption if preemption is not None else unhelpful}."
