@@ -41,3 +41,56 @@ class Resource:
             parts.append(f"namespaces/{namespace}")
         parts += [p for p in (self.plural, name, subresource) if p]
         return "/".join(parts)
+
+
+def _r(
+    group: str, version: str, kind: str, plural: str, *, namespaced: bool = True, short: str = "", sub: str = "status"
+) -> Resource:
+    return Resource(
+        group=group,
+        version=version,
+        kind=kind,
+        plural=plural,
+        namespaced=namespaced,
+        singular=kind.lower(),
+        short_names=tuple(short.split()),
+        subresources=tuple(sub.split()),
+    )
+
+
+# What code in this project names. Identity only: full facts (verbs, subresources, categories) come from ``builtin()``.
+PODS = _r(
+    "", "v1", "Pod", "pods", short="po", sub="status binding eviction log exec attach portforward proxy ephemeralcontainers resize"
+)
+SERVICES = _r("", "v1", "Service", "services", short="svc")
+ENDPOINTS = _r("", "v1", "Endpoints", "endpoints", short="ep", sub="")
+NODES = _r("", "v1", "Node", "nodes", namespaced=False, short="no")
+NAMESPACES = _r("", "v1", "Namespace", "namespaces", namespaced=False, short="ns", sub="status finalize")
+CONFIGMAPS = _r("", "v1", "ConfigMap", "configmaps", short="cm", sub="")
+SECRETS = _r("", "v1", "Secret", "secrets", sub="")
+SERVICEACCOUNTS = _r("", "v1", "ServiceAccount", "serviceaccounts", short="sa", sub="token")
+PVCS = _r("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", short="pvc")
+PVS = _r("", "v1", "PersistentVolume", "persistentvolumes", namespaced=False, short="pv")
+EVENTS = _r("", "v1", "Event", "events", short="ev", sub="")
+REPLICATIONCONTROLLERS = _r("", "v1", "ReplicationController", "replicationcontrollers", short="rc", sub="status scale")
+DEPLOYMENTS = _r("apps", "v1", "Deployment", "deployments", short="deploy", sub="status scale")
+REPLICASETS = _r("apps", "v1", "ReplicaSet", "replicasets", short="rs", sub="status scale")
+STATEFULSETS = _r("apps", "v1", "StatefulSet", "statefulsets", short="sts", sub="status scale")
+DAEMONSETS = _r("apps", "v1", "DaemonSet", "daemonsets", short="ds")
+JOBS = _r("batch", "v1", "Job", "jobs")
+CRONJOBS = _r("batch", "v1", "CronJob", "cronjobs", short="cj")
+ENDPOINTSLICES = _r("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", sub="")
+LEASES = _r("coordination.k8s.io", "v1", "Lease", "leases", sub="")
+PDBS = _r("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", short="pdb")
+STORAGECLASSES = _r("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False, short="sc", sub="")
+INGRESSES = _r("networking.k8s.io", "v1", "Ingress", "ingresses", short="ing")
+ROLES = _r("rbac.authorization.k8s.io", "v1", "Role", "roles", sub="")
+ROLEBINDINGS = _r("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", sub="")
+CLUSTERROLES = _r("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False, sub="")
+CLUSTERROLEBINDINGS = _r("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False, sub="")
+CRDS = _r("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False, short="crd crds")
+GATEWAYCLASSES = _r("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses", namespaced=False, short="gc")
+GATEWAYS = _r("gateway.networking.k8s.io", "v1", "Gateway", "gateways", short="gtw")
+HTTPROUTES = _r("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
+GRPCROUTES = _r("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes")
+REFERENCEGRANTS = _r("gateway.networking.k8s.io", "v1", "ReferenceGrant", "referencegrants", short="refgrant", sub="")

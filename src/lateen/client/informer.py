@@ -1,0 +1,250 @@
+"""Informers: a local, always current copy of one collection, kept by list and watch. The read side of every controller.
+
+An informer survives dropped connections, a restarted API server and expired resource versions (410): it resumes its watch where it
+stopped, and lists again only when it must. Handlers are told each difference exactly once, in order, synchronously.
+Objects are shared with everybody: read, never change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lateen.aio.clock import Clock
+from lateen.aio.retry import Backoff
+from lateen.aio.tasks import TaskOwner
+from lateen.client.client import Client
+from lateen.client.seam import WatchEvent
+from lateen.errors import ApiError, ExpiredError, TransportError
+from lateen.kube.meta import Key, Object, key_of, meta, uid_of
+from lateen.kube.resources import Resource
+
+log = logging.getLogger(__name__)
+Handler = Callable[[Object | None, Object | None], None]
+IndexFunction = Callable[[Object], Iterable[str]]
+_AGAIN = Backoff(first=0.05, most=5.0)
+_PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What an informer looks at: one namespace or all, narrowed by selectors."""
+
+    namespace: str = ""
+    label_selector: str = ""
+    field_selector: str = ""
+
+
+class Informer:
+    """One collection. ``run`` keeps it; ``synced`` returns after the first list was delivered to every handler."""
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        *,
+        clock: Clock,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> None:
+        self.resource = resource
+        self.scope = Scope(namespace=namespace, label_selector=label_selector, field_selector=field_selector)
+        self._client, self._clock = client, clock
+        self._objects: dict[Key, Object] = {}
+        self._handlers: list[Handler] = []
+        self._indexers: dict[str, IndexFunction] = {}
+        self._indexes: dict[str, dict[str, dict[Key, Object]]] = {}
+        self._synced = asyncio.Event()
+        self._version = ""
+
+    @property
+    def resource_version(self) -> str:
+        """Everything up to this resource version has been delivered."""
+        return self._version
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the first list was delivered."""
+        return self._synced.is_set()
+
+    async def synced(self) -> None:
+        """Return once the first list was delivered."""
+        await self._synced.wait()
+
+    def get(self, key: Key) -> Object | None:
+        """The object, None if there is none."""
+        return self._objects.get(key)
+
+    def list(self, namespace: str = "") -> Sequence[Object]:
+        """All objects (of a namespace), in no order."""
+        if not namespace:
+            return list(self._objects.values())
+        return self.by_index("namespace", namespace) if "namespace" in self._indexers else self._scan(namespace)
+
+    def _scan(self, namespace: str) -> Sequence[Object]:
+        return [o for k, o in self._objects.items() if k.namespace == namespace]
+
+    def add_index(self, name: str, function: IndexFunction) -> None:
+        """Index by the values that ``function`` gives for an object. Adding the same name again changes nothing."""
+        if name in self._indexers:
+            return
+        self._indexers[name] = function
+        self._indexes[name] = {}
+        for key, obj in self._objects.items():
+            self._index(name, key, obj)
+
+    def by_index(self, name: str, value: str) -> Sequence[Object]:
+        """The objects indexed under ``value``."""
+        return list(self._indexes[name].get(value, {}).values())
+
+    def subscribe(self, handler: Handler) -> None:
+        """Call ``handler(old, new)`` for every difference; at once for what is known (old None), None as new for a deletion."""
+        self._handlers.append(handler)
+        for obj in list(self._objects.values()):
+            handler(None, obj)
+
+    async def run(self) -> None:
+        """List, watch, and do it again after every failure, until cancelled."""
+        failures = 0
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                failures = 0
+                await self._watch()
+            except ExpiredError:
+                self._version = ""
+            except (ApiError, TransportError) as error:
+                log.info("informer of %s: %s", self.resource.group_resource, error)
+                await self._clock.sleep(_AGAIN.delay(failures))
+                failures += 1
+
+    async def _list(self) -> None:
+        fresh: dict[Key, Object] = {}
+        token = ""
+        while True:
+            page = await self._client.list(
+                self.resource,
+                self.scope.namespace,
+                label_selector=self.scope.label_selector,
+                field_selector=self.scope.field_selector,
+                limit=_PAGE,
+                continue_token=token,
+            )
+            fresh.update((key_of(o), o) for o in page.items)
+            token = page.continue_token
+            if not token:
+                break
+        self._replace(fresh)
+        self._version = page.resource_version
+        self._synced.set()
+
+    async def _watch(self) -> None:
+        events = self._client.watch(
+            self.resource,
+            self.scope.namespace,
+            resource_version=self._version,
+            label_selector=self.scope.label_selector,
+            field_selector=self.scope.field_selector,
+        )
+        try:
+            async for event in events:
+                self._event(event)
+        finally:
+            await events.aclose()  # type: ignore[attr-defined]
+
+    def _event(self, event: WatchEvent) -> None:
+        if event.type in ("ADDED", "MODIFIED"):
+            self._put(event.object)
+        elif event.type == "DELETED":
+            self._drop(key_of(event.object), event.object)
+        self._version = meta(event.object).get("resourceVersion") or self._version
+
+    def _replace(self, fresh: Mapping[Key, Object]) -> None:
+        for key in [k for k in self._objects if k not in fresh]:
+            self._drop(key, self._objects[key])
+        for obj in fresh.values():
+            self._put(obj)
+
+    def _put(self, obj: Object) -> None:
+        key = key_of(obj)
+        old = self._objects.get(key)
+        if old is not None:
+            if meta(old).get("resourceVersion") == meta(obj).get("resourceVersion"):
+                return
+            if uid_of(old) != uid_of(obj):
+                self._drop(key, old)  # deleted and made again between two lists: two things happened
+                old = None
+            else:
+                self._unindex(key, old)
+        self._objects[key] = obj
+        for name in self._indexers:
+            self._index(name, key, obj)
+        self._tell(old, obj)
+
+    def _drop(self, key: Key, last: Object) -> None:
+        old = self._objects.pop(key, None)
+        if old is not None:
+            self._unindex(key, old)
+            self._tell(last, None)
+
+    def _index(self, name: str, key: Key, obj: Object) -> None:
+        for value in self._indexers[name](obj):
+            self._indexes[name].setdefault(value, {})[key] = obj
+
+    def _unindex(self, key: Key, obj: Object) -> None:
+        for name, function in self._indexers.items():
+            for value in function(obj):
+                bucket = self._indexes[name].get(value)
+                if bucket is not None:
+                    bucket.pop(key, None)
+                    if not bucket:
+                        del self._indexes[name][value]
+
+    def _tell(self, old: Object | None, new: Object | None) -> None:
+        for handler in self._handlers:
+            try:
+                handler(old, new)
+            except Exception:
+                log.exception("a handler of %s failed", self.resource.group_resource)
+
+
+class InformerSet:
+    """One informer per resource and scope, shared by everybody who asks; started under one owner."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client, self._clock = client, clock
+        self._informers: dict[tuple[Any, ...], Informer] = {}
+        self._owner: TaskOwner | None = None
+
+    def informer(self, resource: Resource, *, namespace: str = "", label_selector: str = "", field_selector: str = "") -> Informer:
+        """The shared informer; started at once if the set runs."""
+        key = (resource.group, resource.version, resource.plural, namespace, label_selector, field_selector)
+        found = self._informers.get(key)
+        if found is None:
+            found = self._informers[key] = Informer(
+                self._client,
+                resource,
+                clock=self._clock,
+                namespace=namespace,
+                label_selector=label_selector,
+                field_selector=field_selector,
+            )
+            if self._owner is not None:
+                self._owner.start(found.run(), resource.group_resource)
+        return found
+
+    def start(self, owner: TaskOwner) -> None:
+        """Run every informer, now and later, as tasks of ``owner``."""
+        self._owner = owner
+        for informer in self._informers.values():
+            owner.start(informer.run(), informer.resource.group_resource)
+
+    async def synced(self) -> None:
+        """Return once every informer asked for so far delivered its first list."""
+        for informer in list(self._informers.values()):
+            await informer.synced()
