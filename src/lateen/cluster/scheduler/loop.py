@@ -1,0 +1,253 @@
+"""The scheduler at work: informers feed the Cluster, the queue says who is next, ``decide`` plans, and this carries it out.
+
+Started by cluster.boot. Decisions are made one after another on the event loop, in short bursts; bindings run beside them,
+many at a time. A decided pod is assumed on its node at once, so the next decision sees it; a binding that fails takes that back and
+the pod waits for its back-off. Refused pods are decided again when a node, pod, volume or namespace changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from lateen.aio.clock import Clock
+from lateen.aio.tasks import TaskOwner
+from lateen.client.client import Client
+from lateen.client.informer import InformerSet
+from lateen.cluster.scheduler import report
+from lateen.cluster.scheduler.decide import Decision, Planner
+from lateen.cluster.scheduler.queue import SchedulingQueue
+from lateen.cluster.scheduler.state import Cluster
+from lateen.cluster.scheduler.volumes import SELECTED_NODE
+from lateen.errors import ApiError, ConflictError, DeadlineError, NotFoundError, TransportError
+from lateen.kube.meta import Key, Object, Uid, key_of, labels_of, meta, uid_of
+from lateen.kube.resources import Resource
+
+log = logging.getLogger(__name__)
+
+PODS = Resource(group="", version="v1", kind="Pod", plural="pods", namespaced=True)
+NODES = Resource(group="", version="v1", kind="Node", plural="nodes", namespaced=False)
+NAMESPACES = Resource(group="", version="v1", kind="Namespace", plural="namespaces", namespaced=False)
+EVENTS = Resource(group="", version="v1", kind="Event", plural="events", namespaced=True)
+CLAIMS = Resource(group="", version="v1", kind="PersistentVolumeClaim", plural="persistentvolumeclaims", namespaced=True)
+STORAGE = (
+    CLAIMS,
+    Resource(group="", version="v1", kind="PersistentVolume", plural="persistentvolumes", namespaced=False),
+    Resource(group="storage.k8s.io", version="v1", kind="StorageClass", plural="storageclasses", namespaced=False),
+)
+
+_BURST = 32  # decisions before the event loop gets a turn
+_BINDINGS = 64  # in flight at a time
+_CLAIM_SECONDS = 600.0  # how long claims may take to be bound after the node is chosen
+_RETRIABLE = (ApiError, TransportError)
+
+
+class Scheduler:
+    """Places every pod of ``name`` that has no node. ``run`` works until cancelled."""
+
+    def __init__(
+        self, client: Client, clock: Clock, *, informers: InformerSet | None = None, name: str = "default-scheduler"
+    ) -> None:
+        self._client, self._clock, self._name = client, clock, name
+        self._own_informers = informers is None
+        self._informers = informers or InformerSet(client, clock)
+        self._cluster = Cluster()
+        self._planner = Planner(self._cluster)
+        self._queue = SchedulingQueue()
+        self._assumed: dict[Uid, Key] = {}
+        self._claims_changed = asyncio.Event()
+        self._work = asyncio.Event()
+        self._slots = asyncio.Semaphore(_BINDINGS)
+        self._tasks = TaskOwner("scheduler")
+
+    async def run(self) -> None:
+        """Watch, decide, bind, until cancelled."""
+        async with self._tasks:
+            self._subscribe()
+            if self._own_informers:
+                self._informers.start(self._tasks)
+            await self._informers.synced()
+            self._tasks.start(self._tick(), "tick")
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                await self._drain()
+
+    def _subscribe(self) -> None:
+        for resource in STORAGE:
+            self._informers.informer(resource).subscribe(self._storage_handler(resource.kind))
+        self._informers.informer(NAMESPACES).subscribe(self._namespace_changed)
+        self._informers.informer(NODES).subscribe(self._node_changed)
+        self._informers.informer(PODS).subscribe(self._pod_changed)
+
+    # what changed
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            assert old is not None
+            self._cluster.remove_node(meta(old)["name"])
+        elif self._cluster.set_node(new):
+            self._stir()
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            assert old is not None
+            self._forget(uid_of(old))
+        elif new["spec"].get("nodeName"):
+            self._settled(new)
+        elif uid_of(new) not in self._assumed:
+            self._offer(old, new)
+        elif "deletionTimestamp" in new["metadata"]:
+            self._queue.remove(uid_of(new))  # its binding will be refused, and is not to be tried again
+
+    def _offer(self, old: Object | None, pod: Object) -> None:
+        spec, phase = pod["spec"], (pod.get("status") or {}).get("phase")
+        mine = spec.get("schedulerName", "default-scheduler") == self._name and not spec.get("schedulingGates")
+        if not mine or "deletionTimestamp" in pod["metadata"] or phase in ("Succeeded", "Failed"):
+            self._queue.remove(uid_of(pod))
+            return
+        changed = old is None or old["spec"] != spec or labels_of(old) != labels_of(pod)
+        self._queue.add(pod, retry=changed)
+        self._work.set()
+
+    def _settled(self, pod: Object) -> None:
+        """The pod is bound (by us or by hand)."""
+        uid = uid_of(pod)
+        self._assumed.pop(uid, None)
+        self._queue.remove(uid)
+        before = self._cluster.node_of(uid)
+        self._cluster.set_pod(pod)
+        if before and not self._cluster.node_of(uid):  # it finished: there is room
+            self._stir()
+
+    def _forget(self, uid: Uid) -> None:
+        self._assumed.pop(uid, None)
+        self._queue.remove(uid)
+        if self._cluster.remove_pod(uid):
+            self._stir()
+
+    def _namespace_changed(self, _old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            self._cluster.set_namespace(meta(new)["name"], labels_of(new))
+
+    def _storage_handler(self, kind: str) -> Callable[[Object | None, Object | None], None]:
+        def changed(old: Object | None, new: Object | None) -> None:
+            obj = new if new is not None else old
+            assert obj is not None
+            self._cluster.set_storage(kind, obj, gone=new is None)
+            self._claims_changed.set()
+            self._stir()
+
+        return changed
+
+    def _stir(self) -> None:
+        if self._queue:
+            self._queue.stir()
+            self._work.set()
+
+    async def _tick(self) -> None:
+        """Back-offs end by time alone."""
+        while True:
+            await self._clock.sleep(1.0)
+            if self._queue:
+                self._work.set()
+
+    # deciding
+
+    async def _drain(self) -> None:
+        self._queue.advance(self._clock.monotonic())
+        decided = 0
+        while (pod := self._queue.pop()) is not None:
+            self._decide(pod)
+            decided += 1
+            if decided % _BURST == 0:
+                await self._clock.sleep(0)
+
+    def _decide(self, pod: Object) -> None:
+        uid = uid_of(pod)
+        decision = self._planner.decide(pod)
+        if not decision.node:
+            self._queue.refuse(uid, self._clock.monotonic())
+            self._start(self._refuse(pod, decision.message), pod)
+            return
+        self._cluster.set_pod(pod, decision.node)
+        self._assumed[uid] = key_of(pod)
+        self._start(self._place(pod, decision), pod)
+
+    def _start(self, work: Coroutine[Any, Any, None], pod: Object) -> None:
+        self._tasks.start(work, str(key_of(pod)))
+
+    # doing
+
+    async def _place(self, pod: Object, decision: Decision) -> None:
+        try:
+            if decision.unbound:
+                await self._bind_claims(pod, decision)
+            async with self._slots:
+                await self._client.create(PODS, report.binding(pod, decision.node), subresource="binding")
+        except (NotFoundError, ConflictError) as error:
+            log.info("binding %s: %s", key_of(pod), error)  # gone, or bound by hand: the informer tells which
+            self._take_back(pod)
+        except (*_RETRIABLE, DeadlineError) as error:
+            self._take_back(pod)
+            await self._event(pod, "Warning", "FailedScheduling", str(error))
+        else:
+            self._queue.remove(uid_of(pod))
+            where = f"{key_of(pod)} to {decision.node}"
+            await self._event(pod, "Normal", "Scheduled", f"Successfully assigned {where}")
+
+    def _take_back(self, pod: Object) -> None:
+        uid = uid_of(pod)
+        if self._assumed.pop(uid, None) is not None:
+            self._cluster.remove_pod(uid)
+            self._queue.refuse(uid, self._clock.monotonic())
+            self._queue.retry(uid)
+
+    async def _bind_claims(self, pod: Object, decision: Decision) -> None:
+        """Say where the claims are needed, and wait until they are bound there. DeadlineError."""
+        namespace = meta(pod)["namespace"]
+        for name in decision.unbound:
+            annotation = {"metadata": {"annotations": {SELECTED_NODE: decision.node}}}
+            await self._client.patch(CLAIMS, name, annotation, namespace=namespace)
+        deadline = self._clock.monotonic() + _CLAIM_SECONDS
+        while waiting := [n for n in decision.unbound if not self._claim_bound(namespace, n)]:
+            if self._clock.monotonic() >= deadline:
+                raise DeadlineError(f"persistentvolumeclaim {', '.join(waiting)} not bound after {_CLAIM_SECONDS:.0f} s")
+            if uid_of(pod) not in self._assumed:
+                raise NotFoundError(f"pod {key_of(pod)} went away")
+            self._claims_changed.clear()
+            await self._next_claim_change()
+
+    async def _next_claim_change(self) -> None:
+        async with TaskOwner("claims") as owner:
+            woken = owner.start(self._claims_changed.wait(), "changed")
+            timer = owner.start(self._clock.sleep(1.0), "second look")
+            await asyncio.wait((woken, timer), return_when=asyncio.FIRST_COMPLETED)
+
+    def _claim_bound(self, namespace: str, name: str) -> bool:
+        claim = self._cluster.claims.get((namespace, name))
+        return claim is not None and bool(claim["spec"].get("volumeName")) and (claim.get("status") or {}).get("phase") == "Bound"
+
+    async def _refuse(self, pod: Object, message: str) -> None:
+        """Tell the pod's readers why it waits, once per message."""
+        patch = report.unschedulable(pod, message, self._clock.now())
+        if patch is None:
+            return
+        m = meta(pod)
+        try:
+            async with self._slots:
+                await self._client.patch(PODS, m["name"], patch, namespace=m["namespace"], kind="strategic", subresource="status")
+        except _RETRIABLE as error:
+            log.info("status of %s: %s", key_of(pod), error)
+            return
+        await self._event(pod, "Warning", "FailedScheduling", message)
+
+    async def _event(self, pod: Object, kind: str, reason: str, message: str) -> None:
+        event = report.event(pod, kind=kind, reason=reason, message=message, moment=self._clock.now())
+        try:
+            async with self._slots:
+                await self._client.create(EVENTS, event)
+        except _RETRIABLE as error:
+            log.info("event about %s: %s", key_of(pod), error)
