@@ -17,7 +17,7 @@ from lateen.errors import InputError
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _STR, _MERGE, _TIMESTAMP = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp"
-_MAX_NODES, _MAX_DEPTH = 1_000_000, 100
+_MAX_NODES, _MAX_DEPTH = 200_000, 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from lateen.model import references
 from lateen.model.application import Application
 from lateen.model.problems import Path, Problem, nearest
 from lateen.model.service import ConfigFile, Probe, SecretSource, Service
-from lateen.model.types import is_variable
+from lateen.model.types import is_variable, slug
 
 _RESERVED = ("default", "kube-system", "kube-public", "kube-node-lease")
 
@@ -61,10 +61,22 @@ def _mounts(at: Path, service: Service) -> Iterator[Problem]:
             yield Problem((*at, "secrets", target), f"{_at(at)}: {target} is both in env and in secrets", at_key=True)
     places = [("config", p) for p in service.config] + [("storage", p) for p in service.storage]
     places += [("secrets", p) for p in service.secrets if p.startswith("/")]
+    yield from _alike(at, places)
     seen: dict[str, str] = {}
     for field, path in places:
         if seen.setdefault(path, field) != field:
             yield Problem((*at, field, path), f"{_at(at)}: {path} is mounted by {seen[path]} and by {field}", at_key=True)
+
+
+def _alike(at: Path, places: list[tuple[str, str]]) -> Iterator[Problem]:
+    """Objects are named after paths: two paths of one field must not give one name."""
+    seen: dict[tuple[str, str], str] = {}
+    for field, path in places:
+        other = seen.setdefault((field, slug(path)), path)
+        if other != path:
+            yield Problem(
+                (*at, field, path), f"{_at(at)}: {other} and {path} are too alike", "change one beyond case and punctuation", True
+            )
 
 
 def _config(at: Path, file: ConfigFile) -> Iterator[Problem]:

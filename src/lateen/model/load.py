@@ -46,7 +46,8 @@ def _merged(sources: Sequence[Source]) -> Node:
             raise fault("an application file holds one document", found[1].mark)
         if not isinstance(found[0].data, dict):
             raise fault("expected a map with name and services", found[0].mark)
-        tree = overlay.lay(overlay.as_written(found[0]), tree)
+        laid = overlay.lay(overlay.as_written(found[0]), tree)
+        tree = replace(laid, mark=tree.mark) if tree is not None else laid  # the first file is the application's place
     if tree is None:
         raise InputError("no application file was given")
     return tree

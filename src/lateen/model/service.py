@@ -188,9 +188,7 @@ class Need(Model):
     short: ClassVar[dict[str, Any]] = {"type": "null"}
 
     port: PortName | None = Field(default=None, description="The port to call. Default: its first.")
-    order: Literal["none", "start", "ready"] = Field(
-        default="ready", description="Wait with the start until the needed service has been started, or is ready."
-    )
+    order: Literal["none", "ready"] = Field(default="ready", description="`ready`: start after the needed service is ready.")
     optional: bool = Field(default=False, description="Work without it: no order, and no error if it does not exist.")
 
     @classmethod

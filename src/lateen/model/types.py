@@ -47,6 +47,11 @@ def _port_name(value: str) -> str:
     return value
 
 
+def slug(text: str) -> str:
+    """``/var/lib/data`` as a part of an object's name: ``var-lib-data``."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "root"
+
+
 def is_variable(value: str) -> bool:
     """Whether Kubernetes takes it as the name of an environment variable."""
     return _VARIABLE.fullmatch(value) is not None
