@@ -13,9 +13,17 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lateen.cluster.scheduler.demand import Demand, PodTerm, Spread
-from lateen.cluster.scheduler.filters import Refusal, refusal, score, suits
+from lateen.cluster.scheduler.filters import (
+    Refusal,
+    passing_refusal,
+    passing_score,
+    standing_refusal,
+    standing_score,
+    suits,
+)
 from lateen.cluster.scheduler.state import Cluster, NodeFacts, NodeState, selects
 from lateen.cluster.scheduler.terms import selector_holds, untolerated
 from lateen.cluster.scheduler.volumes import VolumeNeeds, volume_needs
@@ -63,10 +71,13 @@ class Planner:
 Domain = tuple[int, str]  # which rule, and the node's value of its topology key
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One node's answer. ``share`` is what it adds to the sums of its domains; it is kept to be taken back."""
+class _Entry(NamedTuple):
+    """One node's answer. ``standing`` and ``base`` hold as long as ``facts``; ``share`` is what the node adds to the sums of its
+    domains, kept to be taken back."""
 
+    facts: NodeFacts
+    standing: Refusal | None
+    base: float
     refusal: Refusal | None
     share: Mapping[Domain, int]
 
@@ -79,6 +90,8 @@ class _Plan:
         self._rules: tuple[Spread | PodTerm, ...] = (*demand.spread, *demand.pod_terms)
         self._repelling = _repelling(demand, cluster)
         self._repelled_by = frozenset(d for d, _ in self._repelling)
+        self._topology_keys = list(dict.fromkeys([r.topology_key for r in (*self._rules, *(t for _, t in self._repelling))]))
+        self._domains = bool(self._rules or self._repelling)
         self._volumes: VolumeNeeds = volume_needs(demand, cluster)
         self._built_at = (cluster.removed, cluster.storage_generation)
         self._seen = 0
@@ -101,7 +114,7 @@ class _Plan:
         if self._volumes.problem:
             return Decision(message=_message(self._cluster, self._volumes.problem, None))
         self._catch_up()
-        if not self._rules and not self._repelling:
+        if not self._domains:
             best = max(self._scores, key=self._scores.__getitem__, default="")
             refused: dict[str, Refusal] = {}
         else:
@@ -117,24 +130,31 @@ class _Plan:
         self._seen = newest
 
     def _revisit(self, node: NodeState) -> None:
-        if old := self._entries.pop(node.name, None):
-            self._tally(old, -1)
-        facts = node.facts
+        demand, facts, name = self._demand, node.facts, node.name
+        old = self._entries.pop(name, None)
+        if old is not None and old.share:
+            self._tally(old.share, -1)
         if facts is None:
-            self._scores.pop(node.name, None)
+            self._scores.pop(name, None)
             return
-        against = refusal(self._demand, node, facts, self._volumes)
-        entry = self._entries[node.name] = _Entry(against, self._share(node, facts) if self._rules or self._repelling else {})
-        self._tally(entry, +1)
-        if against is None:
-            self._scores[node.name] = score(self._demand, node, facts)
+        if old is not None and old.facts is facts:
+            standing, base = old.standing, old.base
         else:
-            self._scores.pop(node.name, None)
+            standing, base = standing_refusal(demand, name, facts, self._volumes), standing_score(demand, name, facts)
+        against = standing or passing_refusal(demand, node, facts)
+        share = self._share(node, facts) if self._domains else {}
+        self._entries[name] = _Entry(facts, standing, base, against, share)
+        if share:
+            self._tally(share, +1)
+        if against is None:
+            self._scores[name] = base + passing_score(demand, node, facts)
+        else:
+            self._scores.pop(name, None)
 
     # rules over domains
 
-    def _tally(self, entry: _Entry, sign: int) -> None:
-        for domain, amount in entry.share.items():
+    def _tally(self, share: Mapping[Domain, int], sign: int) -> None:
+        for domain, amount in share.items():
             self._sums[domain] = self._sums.get(domain, 0) + sign * amount
             members = self._members[domain] = self._members.get(domain, 0) + sign
             if not members:
@@ -166,25 +186,29 @@ class _Plan:
         return not (rule.honor_taints and untolerated(facts.taints, self._demand.tolerations, "NoSchedule", "NoExecute"))
 
     def _best_by_rules(self) -> tuple[str, dict[str, Refusal]]:
+        """The best node that no rule refuses. Nodes that lie in the same domains get the same answer, worked out once."""
         refused: dict[str, Refusal] = {}
         wishes: dict[str, float] = {}
         floors = self._floors()
+        answers: dict[tuple[str | None, ...], Refusal | float] = {}
+        keys, entries = self._topology_keys, self._entries
         for name in self._scores:
-            labels = self._labels(name)
-            if against := self._rule_refusal(labels, floors):
-                refused[name] = against
+            labels = entries[name].facts.labels
+            place = tuple([labels.get(k) for k in keys])
+            answer = answers.get(place)
+            if answer is None:
+                answer = answers[place] = self._rule_refusal(labels, floors) or self._wish(labels)
+            if isinstance(answer, Refusal):
+                refused[name] = answer
             else:
-                wishes[name] = self._wish(labels)
+                wishes[name] = answer
         if not wishes:
             return "", refused
         low, high = min(wishes.values()), max(wishes.values())
-        scale = 200 / (high - low) if high > low else 0.0  # weight 2, as kube-scheduler weighs both
+        if low == high:
+            return max(wishes, key=self._scores.__getitem__), refused
+        scale = 200 / (high - low)  # weight 2, as kube-scheduler weighs both
         return max(wishes, key=lambda n: self._scores[n] + (wishes[n] - low) * scale), refused
-
-    def _labels(self, name: str) -> Mapping[str, str]:
-        facts = self._cluster.nodes[name].facts
-        assert facts is not None
-        return facts.labels
 
     def _floors(self) -> list[int]:
         """For each spread constraint: the fewest matching pods in any domain (0 when there are too few domains)."""

@@ -24,23 +24,26 @@ class Refusal:
     evicting: bool = False
 
 
-def refusal(demand: Demand, node: NodeState, facts: NodeFacts, volumes: VolumeNeeds) -> Refusal | None:
-    """The first reason against the node, or None."""
+def standing_refusal(demand: Demand, name: str, facts: NodeFacts, volumes: VolumeNeeds) -> Refusal | None:
+    """The first reason against the node that no pod coming or going can change, or None."""
     if facts.unschedulable and untolerated((UNSCHEDULABLE_TAINT,), demand.tolerations, "NoSchedule"):
         return Refusal(("node(s) were unschedulable",))
     if taints := untolerated(facts.taints, demand.tolerations, "NoSchedule", "NoExecute"):
         return Refusal((f"node(s) had untolerated taint {{{taints[0]['key']}: {taints[0].get('value') or ''}}}",))
-    if not suits(demand, node.name, facts):
+    if not suits(demand, name, facts):
         return Refusal(("node(s) didn't match Pod's node affinity/selector",))
-    if any(wanted.clashes(taken) for wanted in demand.ports for taken in node.ports):
-        return Refusal(("node(s) didn't have free ports for the requested pod ports",), evicting=True)
-    if short := shortages(demand, node, facts):
-        return short
-    if not all(node_selector_holds(a, node.name, facts.labels) for a in volumes.affinities):
+    if not all(node_selector_holds(a, name, facts.labels) for a in volumes.affinities):
         return Refusal(("node(s) had volume node affinity conflict",))
-    if not volumes.allows(node.name, facts.labels):
+    if not volumes.allows(name, facts.labels):
         return Refusal(("node(s) didn't find available persistent volumes to bind",))
     return None
+
+
+def passing_refusal(demand: Demand, node: NodeState, facts: NodeFacts) -> Refusal | None:
+    """The first reason against the node that lies in the pods it has, or None."""
+    if demand.ports and any(wanted.clashes(taken) for wanted in demand.ports for taken in node.ports):
+        return Refusal(("node(s) didn't have free ports for the requested pod ports",), evicting=True)
+    return shortages(demand, node, facts)
 
 
 def suits(demand: Demand, name: str, facts: NodeFacts) -> bool:
@@ -52,36 +55,36 @@ def suits(demand: Demand, name: str, facts: NodeFacts) -> bool:
 
 def shortages(demand: Demand, node: NodeState, facts: NodeFacts) -> Refusal | None:
     """Every resource of which too little is free."""
-    allocatable, reasons = facts.allocatable, []
-    if node.pods + 1 > allocatable.get("pods", 110):
-        reasons.append("Too many pods")
-    reasons += [
-        f"Insufficient {resource}"
-        for resource, amount in demand.requests.items()
-        if amount > allocatable.get(resource, 0) - node.requested.get(resource, 0)
-    ]
+    allocatable, requested = facts.allocatable, node.requested
+    reasons = ["Too many pods"] if node.pods >= allocatable.get("pods", 110) else []
+    for resource, amount in demand.requests.items():
+        if amount > allocatable.get(resource, 0) - requested.get(resource, 0):
+            reasons.append(f"Insufficient {resource}")
     if not reasons:
         return None
     return Refusal(tuple(reasons), evicting=all(a <= allocatable.get(r, 0) for r, a in demand.requests.items()))
 
 
-def score(demand: Demand, node: NodeState, facts: NodeFacts) -> float:
-    """How well the node suits: room left (0..100), balance of cpu and memory (0..100), preferred affinity (0..200), less soft
-    taints (300 each) and pods of the same workload already there (25 each). Weights as kube-scheduler's defaults."""
-    cpu = _share(node.cpu + demand.cpu, facts.allocatable.get("cpu", 0))
-    memory = _share(node.memory + demand.memory, facts.allocatable.get("memory", 0))
-    total = 50 * (1 - cpu) + 50 * (1 - memory) + 100 * (1 - abs(cpu - memory) / 2)
-    if demand.preferred:
-        total += 200 * _preferred(demand.preferred, node.name, facts)
+def standing_score(demand: Demand, name: str, facts: NodeFacts) -> float:
+    """Preferred node affinity (0..200), less soft taints (300 each). Weights as kube-scheduler's defaults."""
+    total = 200 * _preferred(demand.preferred, name, facts) if demand.preferred else 0.0
     if facts.taints:
         total -= 300 * len(untolerated(facts.taints, demand.tolerations, "PreferNoSchedule"))
+    return total
+
+
+def passing_score(demand: Demand, node: NodeState, facts: NodeFacts) -> float:
+    """Room left (0..100) and balance of cpu and memory (0..100), less pods of the same workload already there (25 each)."""
+    cpu = _share(node.cpu + demand.cpu, facts.allocatable.get("cpu", 0))
+    memory = _share(node.memory + demand.memory, facts.allocatable.get("memory", 0))
+    total = 200 - 50 * (cpu + memory) - 50 * abs(cpu - memory)
     if demand.siblings and not demand.spread:
         total -= 25 * node.siblings.get(demand.siblings, 0)
     return total
 
 
 def _share(used: int, of: int) -> float:
-    return min(1.0, used / of) if of else 1.0
+    return used / of if used < of else 1.0
 
 
 def _preferred(terms: Sequence[Json], name: str, facts: NodeFacts) -> float:
