@@ -19,7 +19,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _TextLoader(_Loader):  # type: ignore[misc,valid-type] # the C loader, when there is one, is chosen at run time
+class _TextLoader(_Loader):  # type: ignore[misc] # the C loader, when there is one, is chosen at run time
     """YAML as Kubernetes reads it: dates stay text."""
 
 

@@ -7,7 +7,8 @@ one place.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from lateen.aio.clock import Clock, SystemClock
@@ -16,6 +17,9 @@ from lateen.client.seam import Request, Response
 from lateen.cluster.api import statuses
 from lateen.cluster.api.bootstrap import bootstrap
 from lateen.cluster.api.call import Answer, Backend, Call, Verb
+from lateen.cluster.api.health import Health
+from lateen.cluster.api.metrics import Metrics
+from lateen.cluster.api.nonresource import page_for
 from lateen.cluster.api.paths import ResourcePath, parse_path
 from lateen.cluster.api.registry import Registry, Served
 from lateen.cluster.api.stopgap import STOPGAP as BUILTIN
@@ -61,6 +65,7 @@ class ApiServer:
             clock=clock,
             streams=WatchStreams(clock),
         )
+        self.metrics, self.health = Metrics(), Health()
         self._tasks = TaskOwner("api")
 
     async def __aenter__(self) -> ApiServer:
@@ -89,29 +94,55 @@ class ApiServer:
         return handle
 
     async def handle(self, request: Request, user: UserInfo) -> Answer:
-        """The answer, errors included."""
+        """The answer, errors included; counted and timed."""
+        path = parse_path(request.path)
+        served = self.backend.registry.find(path.group, path.version, path.plural) if path is not None else None
+        kind = "readOnly" if request.method == "GET" else "mutating"
+        inflight, start = self.metrics.inflight, self.backend.clock.monotonic()
+        inflight[kind] += 1
         try:
-            return await self._answer(request, user)
+            answer = await self._answered(request, user, path, served)
+        finally:
+            inflight[kind] -= 1
+        streams = answer.watch is not None or answer.stream is not None
+        labels = _labels(request.method, path if served is not None else None, _truthy(request.query.get("watch")))
+        self.metrics.observe(labels, answer.status, None if streams else self.backend.clock.monotonic() - start)
+        return answer
+
+    async def _answered(self, request: Request, user: UserInfo, path: ResourcePath | None, served: Served | None) -> Answer:
+        try:
+            if path is None or served is None:
+                return self._page(request, user)
+            return await self._resource(request, user, path, served)
         except ApiError as error:
             return failure(error)
         except StorageError as error:
             log.error("%s %s: %s", request.method, request.path, error)
             return failure(statuses.internal(str(error)))
         except Exception as error:
+            # The server outlives any fault of one request, says 500 and logs where it was.
             log.exception("%s %s failed", request.method, request.path)
             return failure(statuses.internal(f"{type(error).__name__}: {error}"))
 
-    async def _answer(self, request: Request, user: UserInfo) -> Answer:
-        path = parse_path(request.path)
-        served = self.backend.registry.find(path.group, path.version, path.plural) if path is not None else None
-        if path is None or served is None:
-            raise statuses.no_such_path()
+    async def _resource(self, request: Request, user: UserInfo, path: ResourcePath, served: Served) -> Answer:
         verb, work = _route(request, path, served)
         call = Call(request=request, user=user, served=served, path=path, verb=verb)
         answer = await work(self.backend, call)
         if call.warnings:
             answer.headers = {**answer.headers, "Warning": warning_header(call.warnings)}
         return answer
+
+    def _page(self, request: Request, user: UserInfo) -> Answer:
+        page = page_for(request.path)
+        if page is None:
+            raise statuses.no_such_path()
+        if request.method != "GET":
+            raise statuses.method_not_allowed()
+        return page(self, request)
+
+    def impersonate(self, user: UserInfo, headers: Mapping[str, str]) -> UserInfo:
+        """The user that ``headers`` (Impersonate-User, -Group, -Uid, -Extra-*) name. ForbiddenError unless ``user`` may."""
+        raise statuses.no_such_path()
 
 
 def _route(request: Request, path: ResourcePath, served: Served) -> tuple[str, Verb]:
@@ -134,13 +165,24 @@ def _route(request: Request, path: ResourcePath, served: Served) -> tuple[str, V
     return found
 
 
+@lru_cache(maxsize=4096)
+def _labels(method: str, path: ResourcePath | None, watches: bool) -> tuple[str, ...]:
+    """A request's metric labels. Names do not count, so that the cache and the metrics stay small."""
+    if path is None:
+        return (method, "", "", "", "", "")
+    scope = "resource" if path.name else "namespace" if path.namespace else "cluster"
+    verb = "WATCH" if watches else "LIST" if method == "GET" and not path.name else method
+    return (verb, path.group, path.version, path.plural, path.subresource, scope)
+
+
 def _truthy(value: Any) -> bool:
     return isinstance(value, str) and value.lower() in _TRUE
 
 
 def warning_header(warnings: Iterable[str]) -> str:
     """RFC 7234 warnings, as kubectl prints them."""
-    return ", ".join('299 - "%s"' % w.replace("\\", "\\\\").replace('"', '\\"') for w in dict.fromkeys(warnings))
+    quoted = (w.replace("\\", "\\\\").replace('"', '\\"') for w in dict.fromkeys(warnings))
+    return ", ".join(f'299 - "{w}"' for w in quoted)
 
 
 def failure(error: ApiError) -> Answer:

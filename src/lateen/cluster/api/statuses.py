@@ -149,3 +149,9 @@ def invalid_options(kind: str, field: str, why: str) -> InvalidError:
         f'{kind}.meta.k8s.io "" is invalid: {field}: Forbidden: {why}',
         details={"group": "meta.k8s.io", "kind": kind, "causes": [cause]},
     )
+
+
+def entity_too_large(limit: int) -> ServerError:
+    """The body is larger than the server reads."""
+    message = f"Request entity too large: limit is {limit}"
+    return ServerError(message, status=_failure(413, "RequestEntityTooLarge", message, {}))

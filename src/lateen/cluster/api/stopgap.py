@@ -27,7 +27,25 @@ _C = {
     ("apiextensions.k8s.io", "v1"): "customresourcedefinitions:CustomResourceDefinition",
     ("networking.k8s.io", "v1"): "ingressclasses:IngressClass",
 }
-_PLAIN = ["configmaps", "secrets", "serviceaccounts", "endpoints", "events", "limitranges", "controllerrevisions", "endpointslices", "leases", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "storageclasses", "priorityclasses", "podtemplates", "ingressclasses"]
+_PLAIN = [
+    "configmaps",
+    "secrets",
+    "serviceaccounts",
+    "endpoints",
+    "events",
+    "limitranges",
+    "controllerrevisions",
+    "endpointslices",
+    "leases",
+    "roles",
+    "rolebindings",
+    "clusterroles",
+    "clusterrolebindings",
+    "storageclasses",
+    "priorityclasses",
+    "podtemplates",
+    "ingressclasses",
+]
 STOPGAP = tuple(
     Resource(
         group=g, version=v, kind=k, plural=p, namespaced=ns, singular=k.lower(), subresources=() if p in _PLAIN else ("status",)
