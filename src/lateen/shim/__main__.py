@@ -1,0 +1,5 @@
+"""``python -m lateen.shim``."""
+
+from lateen.shim.main import main
+
+main()

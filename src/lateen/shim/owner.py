@@ -1,0 +1,194 @@
+"""The processes of one shim: start, reap, signal, remember. Used by ``server``; speaks to no socket.
+
+A record is on disk before anybody is told: ``<dir>/processes/<id>.json`` holds the process and how it was started (mode 0600: the
+environment may hold secrets). It goes only when its owner forgets it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lateen.shim import procfs
+from lateen.shim.logtimes import Growth
+from lateen.shim.spawn import SpawnError, spawn
+
+Record = dict[str, Any]
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,220}")
+LOST = 137  # the exit code of an end that nobody saw, as the kubelet reports it (ContainerStatusUnknown)
+
+
+def now() -> str:
+    """RFC 3339 with microseconds."""
+    moment = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1e6):06d}Z"
+
+
+class Owner:
+    """Every process by id. ``ended`` is called with each record after its end is on disk."""
+
+    def __init__(self, folder: str, poll: select.poll, ended: Callable[[Record], None]) -> None:
+        self.folder, self._poll, self._ended = os.path.join(folder, "processes"), poll, ended
+        self.records: dict[str, Record] = {}
+        self._alive: dict[int, Record] = {}
+        self._adopted: dict[int, Record] = {}  # by pidfd: processes of a shim that was killed
+        self._growth: dict[str, Growth] = {}
+        self._boot = procfs.boot_id()
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        self._load()
+
+    def _load(self) -> None:
+        for name in os.listdir(self.folder):
+            path = os.path.join(self.folder, name)
+            if not name.endswith(".json"):
+                os.unlink(path)  # an unfinished write
+                continue
+            with open(path) as file:
+                record = json.load(file)
+            self.records[record["id"]] = record
+            if record["exit_code"] is None:
+                self._adopt(record)
+
+    def _adopt(self, record: Record) -> None:
+        """Own a process of the shim before us, if it is still that process."""
+        if record["boot"] == self._boot and procfs.start_time(record["pid"]) == record["ticks"]:
+            handle = os.pidfd_open(record["pid"])
+            self._adopted[handle] = record
+            self._watch_log(record)
+            self._poll.register(handle, select.POLLIN)
+            return
+        self._finish(record, LOST, "ContainerStatusUnknown", "it ended while no shim was there to see it")
+
+    def _save(self, record: Record) -> None:
+        path = os.path.join(self.folder, record["id"] + ".json")
+        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w") as file:
+            json.dump(record, file)
+        os.replace(path + ".new", path)
+
+    def start(self, spec: Record) -> Record:
+        """The process with this id: started now, or long ago. One that cannot be started has ended at once (StartError)."""
+        known = self.records.get(spec["id"])
+        if known is not None:
+            return known
+        if not _ID.fullmatch(spec["id"]):
+            raise ValueError(f"{spec['id']!r} is not a process id")
+        record: Record = {"id": spec["id"], "pid": 0, "ticks": 0, "boot": self._boot, "started_at": now(), "spec": spec}
+        record |= {"finished_at": "", "exit_code": None, "reason": "", "message": "", "labels": spec.get("labels") or {}}
+        self.records[record["id"]] = record
+        self._save(record)  # with pid 0 it is known to have been tried, should we die right here
+        try:
+            log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+            try:
+                record["pid"] = spawn(spec, output=log)
+            finally:
+                os.close(log)
+        except (SpawnError, OSError) as error:
+            self._finish(record, 128, "StartError", str(error))
+            return record
+        record["ticks"] = procfs.start_time(record["pid"])
+        self._alive[record["pid"]] = record
+        self._save(record)
+        self._watch_log(record)
+        return record
+
+    def _watch_log(self, record: Record) -> None:
+        try:
+            self._growth[record["id"]] = Growth(record["spec"]["log"])
+        except OSError:
+            return  # somebody removed the log: it has no times then
+
+    def reap(self) -> list[tuple[int, int]]:
+        """Collect every ended child: ends of processes are recorded, the others (orphans, execs) are returned (pid, code)."""
+        others: list[tuple[int, int]] = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return others
+            if pid == 0:
+                return others
+            code = os.waitstatus_to_exitcode(status)
+            code = 128 - code if code < 0 else code
+            record = self._alive.pop(pid, None)
+            if record is None:
+                others.append((pid, code))
+            else:
+                self._finish(record, code, "Completed" if code == 0 else "Error", "")
+
+    def adopted_ended(self, handle: int) -> bool:
+        """Whether ``handle`` stood for an adopted process; it is recorded as ended."""
+        record = self._adopted.pop(handle, None)
+        if record is None:
+            return False
+        self._poll.unregister(handle)
+        os.close(handle)
+        self._finish(record, LOST, "ContainerStatusUnknown", "its exit code was lost with the shim that started it")
+        return True
+
+    def _finish(self, record: Record, code: int, reason: str, message: str) -> None:
+        record.update(exit_code=code, finished_at=now(), reason=reason, message=message)
+        if record["pid"]:
+            _kill(procfs.strays(record["pid"], record["id"], os.getpid()), signal.SIGKILL)
+        growth = self._growth.pop(record["id"], None)
+        if growth is not None:
+            growth.close()
+        self._save(record)
+        self._ended(record)
+
+    def signal(self, name: str, number: int, *, everything: bool) -> bool:
+        """Signal the process group, or all that came of it; False if it has ended."""
+        record = self.records.get(name)
+        if record is None or record["exit_code"] is not None or not self._is_ours(record):
+            return False
+        if everything:
+            _kill(procfs.family(record["pid"], record["id"], os.getpid()), number)
+        try:
+            os.killpg(record["pid"], number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _is_ours(self, record: Record) -> bool:
+        """An unreaped child keeps its pid; an adopted process's may be somebody else's by now."""
+        return record["pid"] in self._alive or procfs.start_time(record["pid"]) == record["ticks"]
+
+    def forget(self, name: str) -> bool:
+        """Drop the record of an ended process. ValueError while it lives."""
+        record = self.records.get(name)
+        if record is None:
+            return False
+        if record["exit_code"] is None:
+            raise ValueError(f"process {name} is alive")
+        del self.records[name]
+        os.unlink(os.path.join(self.folder, name + ".json"))
+        return True
+
+    def alive(self) -> list[Record]:
+        """Every process that has not ended."""
+        return [*self._alive.values(), *self._adopted.values()]
+
+    def note_growth(self) -> None:
+        """Note how far each log has grown."""
+        for growth in self._growth.values():
+            growth.note()
+
+
+def _kill(pids: list[int], number: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def public(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What clients see of a record."""
+    keys = ("id", "pid", "started_at", "finished_at", "exit_code", "reason", "message", "labels")
+    return {k: record[k] for k in keys}

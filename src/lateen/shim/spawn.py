@@ -1,0 +1,113 @@
+"""Start a process: fork, prepare, exec; an error on the way comes back as text. Called by ``children``."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from lateen.shim import view
+from lateen.shim.procfs import MARK
+
+_PREPARE_SECONDS = 10  # a mount may hang on a dead disk: the shim must not
+
+
+class SpawnError(Exception):
+    """The process could not be started; the text says why."""
+
+
+def spawn(spec: Mapping[str, Any], *, output: int) -> int:
+    """Start ``spec["argv"]`` with stdout and stderr on the file descriptor ``output``; the pid. SpawnError."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _child(spec, output, writer)
+    os.close(writer)
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    ready = poll.poll(_PREPARE_SECONDS * 1000)
+    problem = os.read(reader, 4096).decode(errors="replace") if ready else f"not started within {_PREPARE_SECONDS} s"
+    os.close(reader)
+    if problem:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise SpawnError(problem)
+    return pid
+
+
+def _child(spec: Mapping[str, Any], output: int, problems: int) -> NoReturn:
+    try:
+        _prepare(spec, output)
+        _execute(spec["argv"], spec["env"] | {MARK: spec["id"]})
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it and this copy must end
+        os.write(problems, _sentence(spec, error).encode(errors="replace")[:4000])
+    finally:
+        os._exit(127)
+
+
+def _sentence(spec: Mapping[str, Any], error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is None and error.args and error.strerror:
+        return str(error.strerror)
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _prepare(spec: Mapping[str, Any], output: int) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.setsid()
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    for fd, place in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(fd, place)
+    for folder in spec.get("cgroups") or ():
+        _write(f"{folder}/cgroup.procs", "0")
+    if spec.get("oom_score_adj") is not None:
+        _write("/proc/self/oom_score_adj", str(spec["oom_score_adj"]))
+    for name, limits in (spec.get("rlimits") or {}).items():
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), tuple(limits))
+    os.umask(spec.get("umask", 0o022))
+    if spec.get("join"):
+        view.join(spec["join"])
+    elif spec.get("view"):
+        view.enter(spec["view"])
+    _become(spec)
+    os.chdir(spec.get("cwd") or "/")
+
+
+def _become(spec: Mapping[str, Any]) -> None:
+    if os.geteuid() != 0 or (spec.get("uid") is None and spec.get("gid") is None and not spec.get("groups")):
+        return
+    gid = os.getgid() if spec.get("gid") is None else spec["gid"]
+    os.setgroups(spec.get("groups") or [gid])
+    os.setgid(gid)
+    if spec.get("uid") is not None:
+        os.setuid(spec["uid"])
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def _execute(argv: list[str], env: Mapping[str, str]) -> NoReturn:
+    """exec along the PATH of the new environment; the error names the command."""
+    try:
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - starting processes without a shell is what this is for
+    except FileNotFoundError:
+        where = "no such file or directory" if "/" in argv[0] else "executable file not found in $PATH"
+        raise _RefusedError(f'exec: "{argv[0]}": {where}') from None
+    except PermissionError:
+        raise _RefusedError(f'exec: "{argv[0]}": permission denied') from None
+
+
+class _RefusedError(OSError):
+    """An OSError that is already a sentence."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(0, text)

@@ -1,0 +1,196 @@
+"""A container's view of the file system without root, images or daemons: the host's root with a few paths laid over it.
+
+The child that becomes the container enters a mount namespace of its own (and, without privileges, a user namespace that maps its
+uid to itself), builds a new root on a tmpfs from the host's top-level entries, lays the image's folders and the volumes over it
+at their absolute paths, and moves there. The network stays the host's. Called in the forked child only, before exec.
+
+A mount point that does not exist is never made on the host: the nearest existing folder is replaced, in this view only, by a
+tmpfs with the same entries in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any
+
+from lateen.shim.syscalls import (
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    MS_BIND,
+    MS_MOVE,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    MS_SLAVE,
+    MS_UNBINDABLE,
+    mount,
+    setns,
+    unshare,
+)
+
+
+def enter(view: Mapping[str, Any]) -> None:
+    """Build the view and make it this process's root. ``view``: {"root": an empty folder, "mounts": [{"source", "target",
+    "read_only", "upper": folder for changes laid over a source that must not change}], "base": an image to start from, default the
+    host}. OSError when the kernel does not allow it."""
+    private_namespaces()
+    root: str = view["root"]
+    mount("tmpfs", root, "tmpfs", 0, "mode=755")
+    mount("", root, "", MS_UNBINDABLE)  # so that binding the folder that holds it does not copy it into itself
+    tree = Tree(root)
+    tree.fill("/", os.open(view.get("base") or "/", os.O_PATH | os.O_DIRECTORY))
+    for m in sorted(view["mounts"], key=lambda m: str(m["target"]).count("/")):
+        tree.lay(m)
+    os.chdir(root)
+    mount(".", "/", "", MS_MOVE)
+    os.chroot(".")
+    os.chdir("/")
+
+
+def possible(root: str) -> bool:
+    """Whether this kernel lets this user have views: found out by making one, in a child."""
+    os.makedirs(root, exist_ok=True)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            enter({"root": root, "mounts": []})
+            os.listdir("/proc/self")
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def private_namespaces() -> None:
+    """A mount namespace; with a user namespace around it where that is the only way."""
+    uid, gid = os.geteuid(), os.getegid()
+    try:
+        unshare(CLONE_NEWNS)
+    except PermissionError:
+        unshare(CLONE_NEWUSER | CLONE_NEWNS)
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{uid} {uid} 1")
+        _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    mount("", "/", "", MS_REC | MS_SLAVE)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def join(pid: int) -> None:
+    """Enter the view of a running container (for exec)."""
+    mine, its = os.readlink("/proc/self/ns/mnt"), os.readlink(f"/proc/{pid}/ns/mnt")
+    if mine == its:
+        return
+    kinds = ["mnt"] if os.readlink("/proc/self/ns/user") == os.readlink(f"/proc/{pid}/ns/user") else ["user", "mnt"]
+    fds = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in kinds]
+    root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY)
+    for fd in fds:
+        setns(fd)
+    os.fchdir(root)
+    os.chroot(".")
+
+
+class Tree:
+    """A root under construction. ``made`` are folders of this view alone: whatever is missing can be made there."""
+
+    def __init__(self, root: str) -> None:
+        self.root, self.made = root, set[str]()
+        self.laid: list[str] = []
+
+    def at(self, path: str) -> str:
+        return self.root + path if path != "/" else self.root
+
+    def fill(self, path: str, source: int) -> None:
+        """Show in ``path`` (a tmpfs of this view) what the folder ``source`` holds."""
+        self.made.add(path)
+        here = f"/proc/self/fd/{source}"
+        for name in os.listdir(here):
+            target, origin = os.path.join(self.at(path), name), f"{here}/{name}"
+            try:
+                mode = os.lstat(origin).st_mode
+                if stat.S_ISLNK(mode):
+                    os.symlink(os.readlink(origin), target)
+                else:
+                    _mount_point(target, is_folder=stat.S_ISDIR(mode))
+                    mount(origin, target, "", MS_BIND | MS_REC)
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.EINVAL, errno.ELOOP):
+                    raise
+        os.close(source)
+
+    def lay(self, m: Mapping[str, Any]) -> None:
+        """Show ``source`` at ``target``."""
+        source, is_folder = m["source"], os.path.isdir(m["source"])
+        path = self.place(m["target"], is_folder=is_folder)
+        target = self.at(path)
+        if m.get("upper") and is_folder and _overlay(source, m["upper"], target):
+            pass
+        else:
+            mount(source, target, "", MS_BIND | MS_REC)
+            if m.get("read_only") or m.get("upper"):
+                kept = os.statvfs(target).f_flag & ~MS_RDONLY & 0xFFF  # flags that an unprivileged remount must repeat
+                mount("", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY | kept)
+        self.laid.append(path)
+
+    def place(self, wanted: str, *, is_folder: bool) -> str:
+        """The real path in this view of ``wanted``, made if missing."""
+        done, todo, hops = "/", [p for p in wanted.split("/") if p and p != "."], 0
+        while todo:
+            name = todo.pop(0)
+            if name == "..":
+                done = os.path.dirname(done)
+                continue
+            path = os.path.join(done, name)
+            target = self.at(path)
+            if os.path.islink(target):
+                hops += 1
+                if hops > 40:
+                    raise OSError(errno.ELOOP, f"too many links on the way to {wanted}")
+                link = os.readlink(target)
+                done = "/" if link.startswith("/") else done
+                todo = [p for p in link.split("/") if p and p != "."] + todo
+                continue
+            if not os.path.lexists(target):
+                self._make_room(done)
+                _mount_point(target, is_folder=is_folder or bool(todo))
+                if done in self.made and (is_folder or todo):
+                    self.made.add(path)
+            done = path
+        return done
+
+    def _make_room(self, folder: str) -> None:
+        """Let something new be made in ``folder``: in a volume for real, elsewhere in this view only."""
+        if folder in self.made or any(folder == p or folder.startswith(p + "/") for p in self.laid):
+            return
+        source = os.open(self.at(folder), os.O_PATH | os.O_DIRECTORY)
+        mount("tmpfs", self.at(folder), "tmpfs", 0, "mode=755")
+        self.fill(folder, source)
+
+
+def _mount_point(path: str, *, is_folder: bool) -> None:
+    if is_folder:
+        os.mkdir(path)
+    else:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+
+
+def _overlay(lower: str, upper: str, target: str) -> bool:
+    """Lay ``lower`` with changes kept in ``upper``/new; False where the kernel or the file system refuses."""
+    new, work = os.path.join(upper, "new"), os.path.join(upper, "work")
+    try:
+        os.makedirs(new, exist_ok=True)
+        os.makedirs(work, exist_ok=True)
+        options = f"lowerdir={lower},upperdir={new},workdir={work}"
+        try:
+            mount("overlay", target, "overlay", 0, options + ",userxattr")
+        except OSError:
+            mount("overlay", target, "overlay", 0, options)
+    except OSError:
+        return False
+    return True
