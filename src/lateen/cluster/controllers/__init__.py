@@ -1,0 +1,45 @@
+"""The controllers of the embedded cluster, one per file. Each has ``controller(kit) -> Controller``; ``build`` collects them.
+
+They are clients of the API like any other: they read through shared informers and write through the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lateen.cluster.controllers import (
+    deployment,
+    endpoints,
+    endpointslice,
+    garbage,
+    namespace,
+    node,
+    poddisruption,
+    podgc,
+    replicaset,
+    rootca,
+    serviceaccount,
+    volumes,
+)
+from lateen.cluster.controllers.kit import Kit
+from lateen.reconcile import Controller
+
+_ALL = (
+    namespace,
+    serviceaccount,
+    rootca,
+    deployment,
+    replicaset,
+    endpointslice,
+    endpoints,
+    poddisruption,
+    volumes,
+    garbage,
+    node,
+    podgc,
+)
+
+
+def build(kit: Kit) -> Sequence[Controller]:
+    """Every controller, ready for a Manager."""
+    return [module.controller(kit) for module in _ALL]

@@ -1,0 +1,88 @@
+"""Endpoints (core/v1): the old form of what EndpointSlices say, which many clients still read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lateen.cluster.controllers.endpointslice import endpoint_changed, has_address, target_ports
+from lateen.cluster.controllers.kit import Kit, pod_ready, spec_of, status_of
+from lateen.errors import AlreadyExistsError
+from lateen.kube.meta import Key, Object, key_of, labels_of, meta, uid_of
+from lateen.kube.resources import ENDPOINTS, PODS, SERVICES
+from lateen.kube.selectors import from_map
+from lateen.reconcile import DONE, Controller, Result, Source
+
+LIMIT = 1000
+
+
+def controller(kit: Kit) -> Controller:
+    """The controller, fed by Services and pods; it may lag a little, nothing waits for it."""
+    services = kit.informer(SERVICES)
+
+    def of_pod(pod: Object) -> Iterable[Key]:
+        labels, namespace = labels_of(pod), key_of(pod).namespace
+        return [key_of(s) for s in services.list(namespace) if from_map(spec_of(s).get("selector"))(labels)]
+
+    return Controller(
+        name="endpoints",
+        reconciler=EndpointsReconciler(kit),
+        sources=[
+            Source(informer=services),
+            Source(informer=kit.informer(PODS), keys=of_pod, predicate=endpoint_changed, delay=0.2),
+        ],
+        clock=kit.clock,
+        workers=2,
+    )
+
+
+class EndpointsReconciler:
+    """One Service's Endpoints."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._services, self._pods, self._endpoints = kit.informer(SERVICES), kit.informer(PODS), kit.informer(ENDPOINTS)
+
+    async def reconcile(self, key: Key) -> Result:
+        service, old = self._services.get(key), self._endpoints.get(key)
+        if service is None:
+            if old is not None and "endpoints.kubernetes.io/managed-by" in labels_of(old):
+                await self._kit.client.delete(ENDPOINTS, key.name, key.namespace)
+            return DONE
+        if not spec_of(service).get("selector") or spec_of(service).get("type") == "ExternalName":
+            return DONE
+        matches = from_map(spec_of(service)["selector"])
+        pods = [p for p in self._pods.list(key.namespace) if matches(labels_of(p)) and has_address(p)]
+        wanted = subsets(service, pods)
+        if old is not None:
+            if (old.get("subsets") or []) != wanted:
+                await self._kit.client.update(ENDPOINTS, {**old, "subsets": wanted})
+            return DONE
+        labels = labels_of(service) | {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+        metadata = {"name": key.name, "namespace": key.namespace, "labels": labels}
+        try:
+            await self._kit.client.create(
+                ENDPOINTS, {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": wanted}
+            )
+        except AlreadyExistsError:
+            return Result(0.05)
+        return DONE
+
+
+def subsets(service: Object, pods: list[Object]) -> list[dict[str, Any]]:
+    """Addresses grouped by their ports; pods on their way out are left out, as Kubernetes does."""
+    groups: dict[str, dict[str, Any]] = {}
+    for pod in sorted(pods, key=key_of)[:LIMIT]:
+        if meta(pod).get("deletionTimestamp"):
+            continue
+        ports = target_ports(service, pod)
+        group = groups.setdefault(repr(ports), {"addresses": [], "notReadyAddresses": [], "ports": ports})
+        ready = pod_ready(pod) or bool(spec_of(service).get("publishNotReadyAddresses"))
+        group["addresses" if ready else "notReadyAddresses"].append(_address(pod))
+    return [{k: v for k, v in g.items() if v} for g in groups.values()]
+
+
+def _address(pod: Object) -> dict[str, Any]:
+    key = key_of(pod)
+    reference = {"kind": "Pod", "name": key.name, "namespace": key.namespace, "uid": uid_of(pod)}
+    return {"ip": status_of(pod)["podIP"], "nodeName": spec_of(pod).get("nodeName", ""), "targetRef": reference}

@@ -1,0 +1,104 @@
+"""What every controller is given, and how pods look to controllers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lateen.aio.clock import Clock
+from lateen.client.client import Client
+from lateen.client.discovery import Discovery
+from lateen.client.informer import Informer, InformerSet
+from lateen.kube.meta import Key, Object, condition, controller_of, key_of, meta, parse_time
+from lateen.kube.resources import Resource
+from lateen.reconcile.events import Recorder
+
+BY_OWNER = "controller-uid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the controllers behave. Seconds."""
+
+    volumes: Path
+    root_ca: str = ""
+    node_grace: float = 40.0  # without a renewed Lease for so long, a node is not ready
+    deletion_parallelism: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """Client, shared informers, clock, recorder, settings."""
+
+    client: Client
+    informers: InformerSet
+    discovery: Discovery
+    clock: Clock
+    recorder: Recorder
+    settings: Settings
+
+    def informer(self, resource: Resource) -> Informer:
+        """The shared informer of a resource, all namespaces."""
+        return self.informers.informer(resource)
+
+    def owned(self, resource: Resource) -> Informer:
+        """The shared informer, indexed by the UID of the controlling owner."""
+        informer = self.informer(resource)
+        informer.add_index(BY_OWNER, _owner_uid)
+        return informer
+
+
+def _owner_uid(obj: Object) -> Iterable[str]:
+    ref = controller_of(obj)
+    return (ref["uid"],) if ref else ()
+
+
+def owner_key(kind: str) -> Any:
+    """Maps an object to the key of its controlling owner of ``kind``."""
+
+    def keys(obj: Object) -> Iterable[Key]:
+        ref = controller_of(obj)
+        return (Key(key_of(obj).namespace, ref["name"]),) if ref and ref["kind"] == kind else ()
+
+    return keys
+
+
+def pod_active(pod: Object) -> bool:
+    """Whether a pod still counts: not finished, not on its way out."""
+    return not meta(pod).get("deletionTimestamp") and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def ready_since(pod: Object) -> datetime | None:
+    """Since when the pod is Ready, None if it is not."""
+    found = condition((pod.get("status") or {}).get("conditions"), "Ready")
+    if found is None or found.get("status") != "True":
+        return None
+    when = found.get("lastTransitionTime")
+    return parse_time(when) if when else None
+
+
+def pod_ready(pod: Object) -> bool:
+    """Whether the pod's Ready condition is True."""
+    found = condition((pod.get("status") or {}).get("conditions"), "Ready")
+    return found is not None and found.get("status") == "True"
+
+
+def pod_available(pod: Object, min_ready: float, now: datetime) -> bool:
+    """Ready for at least ``min_ready`` seconds."""
+    if not min_ready:
+        return pod_ready(pod)
+    since = ready_since(pod)
+    return since is not None and (now - since).total_seconds() >= min_ready
+
+
+def spec_of(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The object's spec."""
+    return obj.get("spec") or {}
+
+
+def status_of(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The object's status."""
+    return obj.get("status") or {}

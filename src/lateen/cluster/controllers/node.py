@@ -1,0 +1,174 @@
+"""Node lifecycle: a node whose Lease is not renewed is not ready, is tainted, and its pods move after their toleration.
+
+Follows kube-controller-manager's node lifecycle and taint eviction controllers, with one Lease per node as the heartbeat.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from lateen.cluster.controllers.kit import Kit, spec_of, status_of
+from lateen.cluster.controllers.podgc import BY_NODE
+from lateen.errors import ApiError, NotFoundError
+from lateen.kube.meta import (
+    Key,
+    Object,
+    condition,
+    key_of,
+    meta,
+    micro_timestamp,
+    parse_time,
+    set_condition,
+    timestamp,
+    uid_of,
+)
+from lateen.kube.resources import LEASES, NODES, PODS
+from lateen.reconcile import DONE, Controller, Result, Source
+
+NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+LEASE_NAMESPACE = "kube-node-lease"
+
+
+def controller(kit: Kit) -> Controller:
+    """The controller, fed by Nodes; Leases are looked at when their time comes."""
+    return Controller(
+        name="node",
+        reconciler=NodeReconciler(kit),
+        sources=[Source(informer=kit.informer(NODES)), Source(informer=kit.informer(PODS), keys=_node_key, predicate=_tainted_pod)],
+        clock=kit.clock,
+        workers=2,
+    )
+
+
+def _node_key(pod: Object) -> tuple[Key, ...]:
+    node = spec_of(pod).get("nodeName")
+    return (Key("", node),) if node else ()
+
+
+def _tainted_pod(old: Object | None, new: Object | None) -> bool:
+    return old is None and new is not None and bool(spec_of(new).get("nodeName"))
+
+
+class NodeReconciler:
+    """One node's condition, taints, and the eviction of its pods."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._nodes, self._leases, self._pods = kit.informer(NODES), kit.informer(LEASES), kit.informer(PODS)
+        self._pods.add_index(BY_NODE, lambda p: (n,) if (n := spec_of(p).get("nodeName")) else ())
+        self._first_seen: dict[str, float] = {}
+
+    async def reconcile(self, key: Key) -> Result:
+        node = self._nodes.get(key)
+        if node is None:
+            self._first_seen.pop(key.name, None)
+            return DONE
+        now = self._kit.clock.now()
+        silent = self._silence(key.name, now)
+        grace = self._kit.settings.node_grace
+        if silent >= grace and _ready(node) != "Unknown":
+            node = await self._unknown(node, now)
+        node = await self._taint(node, now)
+        wait = await self._evict(node, now)
+        return Result(min(w for w in (max(0.2, grace - silent), wait, grace) if w is not None))
+
+    def _silence(self, name: str, now: datetime) -> float:
+        """Seconds since the node was last heard of; counted from our own start at most, because we may have been away."""
+        started = self._first_seen.setdefault(name, self._kit.clock.monotonic())
+        lease = self._leases.get(Key(LEASE_NAMESPACE, name))
+        renewed = spec_of(lease).get("renewTime") if lease else None
+        since_start = self._kit.clock.monotonic() - started
+        return min(since_start, (now - parse_time(renewed)).total_seconds()) if renewed else since_start
+
+    async def _unknown(self, node: Object, now: datetime) -> Object:
+        status = status_of(node)
+        conditions = status.get("conditions")
+        for kind in ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure"):
+            new = {
+                "type": kind,
+                "status": "Unknown",
+                "reason": "NodeStatusUnknown",
+                "message": "Kubelet stopped posting node status.",
+                "lastHeartbeatTime": timestamp(now),
+            }
+            conditions = set_condition(conditions, new, now)
+        self._kit.recorder.normal(node, "NodeNotReady", f"Node {meta(node)['name']} status is now: NodeNotReady")
+        node = await self._kit.client.update_status(NODES, {**node, "status": {**status, "conditions": conditions}})
+        for pod in self._pods.by_index(BY_NODE, meta(node)["name"]):
+            await self._not_ready(pod, now)
+        return node
+
+    async def _not_ready(self, pod: Object, now: datetime) -> None:
+        old = condition(status_of(pod).get("conditions"), "Ready")
+        if old is None or old.get("status") != "True":
+            return
+        new = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+        conditions = set_condition(status_of(pod)["conditions"], new, now)
+        try:
+            await self._kit.client.update_status(PODS, {**pod, "status": {**status_of(pod), "conditions": conditions}})
+        except ApiError:
+            return  # it changed or went: its next state is not ours to say
+
+    async def _taint(self, node: Object, now: datetime) -> Object:
+        state = _ready(node)
+        wanted = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(state)
+        taints = spec_of(node).get("taints") or []
+        kept = [t for t in taints if t["key"] not in (NOT_READY, UNREACHABLE) or t["key"] == wanted]
+        for effect in ("NoSchedule", "NoExecute") if wanted else ():
+            if not any(t["key"] == wanted and t["effect"] == effect for t in kept):
+                kept.append({"key": wanted, "effect": effect, "timeAdded": timestamp(now)})
+        if kept == taints:
+            return node
+        patch = {"spec": {"taints": kept or None}, "metadata": {"resourceVersion": meta(node)["resourceVersion"]}}
+        return await self._kit.client.patch(NODES, meta(node)["name"], patch)
+
+    async def _evict(self, node: Object, now: datetime) -> float | None:
+        """Delete pods whose toleration of a NoExecute taint ended; seconds until the next one ends."""
+        taints = [t for t in spec_of(node).get("taints") or () if t["effect"] == "NoExecute"]
+        if not taints:
+            return None
+        waits = []
+        for pod in self._pods.by_index(BY_NODE, meta(node)["name"]):
+            left = toleration_left(pod, taints, now)
+            if left is not None and left > 0:
+                waits.append(left)
+            elif left is not None and not meta(pod).get("deletionTimestamp"):
+                await self._delete(pod)
+        return min(waits, default=None)
+
+    async def _delete(self, pod: Object) -> None:
+        self._kit.recorder.normal(pod, "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
+        try:
+            await self._kit.client.delete(PODS, key_of(pod).name, key_of(pod).namespace, uid=uid_of(pod))
+        except NotFoundError:
+            return
+
+
+def _ready(node: Object) -> str:
+    found = condition(status_of(node).get("conditions"), "Ready")
+    return str(found.get("status")) if found else "False"
+
+
+def toleration_left(pod: Object, taints: list[dict[str, Any]], now: datetime) -> float | None:
+    """Seconds that the pod still tolerates all ``taints``; 0 or less if it does not; None for ever."""
+    lefts: list[float] = []
+    for taint in taints:
+        fitting = [t for t in spec_of(pod).get("tolerations") or () if _tolerates(t, taint)]
+        if not fitting:
+            return 0.0
+        limits = [t["tolerationSeconds"] for t in fitting if t.get("tolerationSeconds") is not None]
+        if len(limits) == len(fitting):
+            added = parse_time(taint.get("timeAdded") or micro_timestamp(now))
+            lefts.append(min(limits) - (now - added).total_seconds())
+    return min(lefts, default=None)
+
+
+def _tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("key") not in (None, "", taint["key"]):
+        return False
+    if toleration.get("operator", "Equal") == "Exists":
+        return True
+    return toleration.get("key") == taint["key"] and (toleration.get("value") or "") == (taint.get("value") or "")

@@ -1,0 +1,100 @@
+"""PodDisruptionBudgets: how many pods may be disrupted now. Follows kube-controller-manager's disruption controller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from lateen.cluster.controllers.kit import Kit, pod_active, pod_ready, spec_of, status_of
+from lateen.kube.intstr import scaled
+from lateen.kube.meta import Key, Object, controller_of, key_of, labels_of, meta, parse_time, set_condition
+from lateen.kube.resources import PDBS, PODS, REPLICASETS, STATEFULSETS
+from lateen.kube.selectors import from_selector
+from lateen.reconcile import DONE, Controller, Result, Source
+
+_EVICTION_SECONDS = 120.0  # how long an eviction counts that has not yet shown as a deletion
+
+
+def controller(kit: Kit) -> Controller:
+    """The controller, fed by budgets and the pods they select."""
+    budgets = kit.informer(PDBS)
+
+    def of_pod(pod: Object) -> Iterable[Key]:
+        labels = labels_of(pod)
+        return [key_of(b) for b in budgets.list(key_of(pod).namespace) if from_selector(spec_of(b).get("selector"))(labels)]
+
+    return Controller(
+        name="disruption",
+        reconciler=DisruptionReconciler(kit),
+        sources=[Source(informer=budgets), Source(informer=kit.informer(PODS), keys=of_pod, delay=0.05)],
+        clock=kit.clock,
+        workers=2,
+    )
+
+
+class DisruptionReconciler:
+    """One budget's status."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._budgets, self._pods = kit.informer(PDBS), kit.informer(PODS)
+        self._scales = {"ReplicaSet": kit.informer(REPLICASETS), "StatefulSet": kit.informer(STATEFULSETS)}
+
+    async def reconcile(self, key: Key) -> Result:
+        budget = self._budgets.get(key)
+        if budget is None:
+            return DONE
+        matches = from_selector(spec_of(budget).get("selector"))
+        pods = [p for p in self._pods.list(key.namespace) if matches(labels_of(p)) and pod_active(p)]
+        status = new_status(budget, pods, self._expected(pods), self._kit.clock.now())
+        if status != status_of(budget):
+            await self._kit.client.update_status(PDBS, {**budget, "status": status})
+        return DONE
+
+    def _expected(self, pods: Sequence[Object]) -> int:
+        """How many pods their controllers want: what percentages count from."""
+        owners = {(r["kind"], r["name"], key_of(p).namespace) for p in pods if (r := controller_of(p))}
+        total = sum(1 for p in pods if controller_of(p) is None)
+        for kind, name, namespace in owners:
+            found = self._scales[kind].get(Key(namespace, name)) if kind in self._scales else None
+            if found is not None:
+                total += spec_of(found).get("replicas", 1)
+            else:
+                total += sum(1 for p in pods if (r := controller_of(p)) and (r["kind"], r["name"]) == (kind, name))
+        return total
+
+
+def new_status(budget: Object, pods: Sequence[Object], expected: int, now: datetime) -> dict[str, Any]:
+    """The budget's status."""
+    spec = spec_of(budget)
+    if spec.get("maxUnavailable") is not None:
+        desired = max(0, expected - scaled(spec["maxUnavailable"], expected, round_up=True))
+    elif isinstance(spec.get("minAvailable"), int):
+        desired, expected = spec["minAvailable"], len(pods)
+    else:
+        desired = scaled(spec.get("minAvailable", 1), expected, round_up=True)
+    disrupted = {
+        name: when
+        for name, when in (status_of(budget).get("disruptedPods") or {}).items()
+        if (now - parse_time(when)).total_seconds() < _EVICTION_SECONDS and any(meta(p)["name"] == name for p in pods)
+    }
+    healthy = sum(1 for p in pods if pod_ready(p) and meta(p)["name"] not in disrupted)
+    allowed = max(0, healthy - desired) if expected else 0
+    reason = "SufficientPods" if allowed else "InsufficientPods"
+    condition = {
+        "type": "DisruptionAllowed",
+        "status": "True" if allowed else "False",
+        "reason": reason,
+        "message": "",
+        "observedGeneration": meta(budget).get("generation", 1),
+    }
+    status: dict[str, Any] = {
+        "currentHealthy": healthy,
+        "desiredHealthy": desired,
+        "disruptionsAllowed": allowed,
+        "expectedPods": expected,
+        "observedGeneration": meta(budget).get("generation", 1),
+        "conditions": set_condition(status_of(budget).get("conditions"), condition, now),
+    }
+    return status | ({"disruptedPods": disrupted} if disrupted else {})

@@ -1,0 +1,46 @@
+"""Pods that nobody will ever finish: bound to a node that is gone, or finished and without an owner for long."""
+
+from __future__ import annotations
+
+from lateen.cluster.controllers.kit import Kit, spec_of
+from lateen.errors import NotFoundError
+from lateen.kube.meta import Key, Object, key_of, uid_of
+from lateen.kube.resources import NODES, PODS
+from lateen.reconcile import DONE, Controller, Result, Source
+
+BY_NODE = "node"
+
+
+def controller(kit: Kit) -> Controller:
+    """The controller, fed by the end of Nodes."""
+    return Controller(
+        name="podgc",
+        reconciler=PodGcReconciler(kit),
+        sources=[Source(informer=kit.informer(NODES), predicate=lambda _, new: new is None)],
+        clock=kit.clock,
+        workers=1,
+    )
+
+
+def _node_of(pod: Object) -> tuple[str, ...]:
+    node = spec_of(pod).get("nodeName")
+    return (node,) if node else ()
+
+
+class PodGcReconciler:
+    """Removes the pods of a node that was deleted."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._nodes, self._pods = kit.informer(NODES), kit.informer(PODS)
+        self._pods.add_index(BY_NODE, _node_of)
+
+    async def reconcile(self, key: Key) -> Result:
+        if self._nodes.get(key) is not None:
+            return DONE
+        for pod in self._pods.by_index(BY_NODE, key.name):
+            try:
+                await self._kit.client.delete(PODS, key_of(pod).name, key_of(pod).namespace, grace_seconds=0, uid=uid_of(pod))
+            except NotFoundError:
+                continue
+        return DONE

@@ -1,0 +1,23 @@
+"""The address plan of the loopback network, and which port can be bound. The one place where these rules stand."""
+
+from __future__ import annotations
+
+import ipaddress
+
+SLICES = 32
+UNPRIVILEGED_OFFSET = 10000
+
+
+def bindable_port(port: int, unprivileged_start: int) -> int:
+    """The port that a proxy without privileges listens on for ``port``. ``unprivileged_start`` is 0 for a privileged one."""
+    return port + UNPRIVILEGED_OFFSET if port < unprivileged_start else port
+
+
+def pod_network(slice_number: int) -> ipaddress.IPv4Network:
+    """Where pods of the slice have their addresses."""
+    return ipaddress.IPv4Network(f"127.{64 + slice_number}.0.0/16")
+
+
+def service_network(slice_number: int) -> ipaddress.IPv4Network:
+    """Where Services of the slice have their cluster addresses."""
+    return ipaddress.IPv4Network(f"127.{96 + slice_number}.0.0/16")
