@@ -1,12 +1,15 @@
 """The resources of Kubernetes 1.37 as data: names, scope, verbs, subresources. Read by the client, the API server, the CLI.
 
-``BUILTIN`` is read once from the package's extract (scripts/extract_schemas.py writes it). CustomResourceDefinitions add
+``builtin`` is read once from the package's extract (scripts/extract_schemas.py writes it). CustomResourceDefinitions add
 more at run time, in the API server; a client learns those by discovery.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,3 +97,24 @@ GATEWAYS = _r("gateway.networking.k8s.io", "v1", "Gateway", "gateways", short="g
 HTTPROUTES = _r("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
 GRPCROUTES = _r("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes")
 REFERENCEGRANTS = _r("gateway.networking.k8s.io", "v1", "ReferenceGrant", "referencegrants", short="refgrant", sub="")
+
+
+@cache
+def builtin() -> tuple[Resource, ...]:
+    """Every built-in resource of every version, alpha and beta ones included."""
+    extract = json.loads(files("lateen.kube").joinpath("data/resources.json").read_bytes())
+    return tuple(
+        Resource(
+            group=r["group"],
+            version=r["version"],
+            kind=r["kind"],
+            plural=r["plural"],
+            namespaced=r["namespaced"],
+            singular=r["kind"].lower(),
+            short_names=tuple(r["short"]),
+            categories=tuple(r["categories"]),
+            verbs=tuple(r["verbs"]),
+            subresources=tuple(r["subresources"]),
+        )
+        for r in extract
+    )
