@@ -24,16 +24,16 @@ Unknown fields are errors. For completion in an editor, write `lateen schema > l
 # yaml-language-server: $schema=lateen.schema.json
 ```
 
-**Layers.** `lateen up -f lateen.yaml -f other.yaml` lays one file over another; `--env NAME` lays an environment over both; `defaults`
-lies under every service. Maps merge, scalars and lists replace, routes merge by host and path, an empty value deletes what is below.
+**Layers.** `lateen up -f lateen.yaml -f other.yaml` lays one file over another; `--env NAME` lays an environment over both;
+`defaults` lies under every service. Maps merge, scalars and lists replace, routes merge by host and path, an empty value deletes
+what is below.
 
-**References.** In `env`, `command` and `args`: `${services.NAME.url}` or `${services.NAME.PORT.url}` (also `host`, `port`; of a service
-under `needs`), `${secrets.NAME.KEY}`, `${env.name}`, `${env.domain}`, `${app.name}`. The last three also in `template` files and in the
-`host` of a route. `$${` is a literal `${`.
+**References.** In `env`, `command` and `args`: `${services.NAME.url}` or `${services.NAME.PORT.url}` (also `host` and `port`; of a
+service under `needs`), `${secrets.NAME.KEY}`, `${env.name}`, `${env.domain}`, `${app.name}`. The last three also in `template` files
+and in the `host` of a route. `$${` is a literal `${`.
 
 **Needs.** For a needed service `cart` the variable `CART_URL` holds its address (`order-store` gives `ORDER_STORE_URL`).
 """
-ORDER = ("App", "Service")
 
 
 def main() -> int:
@@ -104,9 +104,13 @@ def compound(value: dict[str, Any]) -> str:
     if value.get("type") == "object":
         inner = value.get("additionalProperties") or next(iter(value.get("patternProperties", {}).values()), {})
         return f"map of {kind(inner)}"
+    if value.get("type") == ["string", "number", "boolean"]:
+        return "text"  # numbers and booleans are taken as they are written
     words = {"string": "text", "integer": "number", "number": "number", "boolean": "true or false"}
     types = value.get("type", [])
-    return ", ".join(words[t] for t in ([types] if isinstance(types, str) else types))
+    names = ", ".join(words[t] for t in ([types] if isinstance(types, str) else types))
+    examples = ", ".join(f"`{e}`" for e in value.get("examples", ()))
+    return f"{names}: {examples}" if examples else names
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import orjson
+
 from lateen.client.seam import Request, Response
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -16,7 +18,10 @@ class InProcessTransport:
         self._handler = handler
 
     async def send(self, request: Request) -> Response:
-        return await self._handler(request)
+        response = await self._handler(request)
+        if response.object is None and response.raw is not None and response.content_type.startswith("application/json"):
+            response.object = orjson.loads(response.raw)  # pages that the server keeps as bytes, as discovery does
+        return response
 
     async def close(self) -> None:
         """Nothing to release."""

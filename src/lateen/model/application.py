@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ class Listener(Model):
 class Gateway(Model):
     """Where traffic enters from outside."""
 
+    short: ClassVar[dict[str, Any]] = {"type": "null"}
+
     class_: str = Field(default="lateen", alias="class", description="The GatewayClass.")
     listeners: list[Listener] = Field(
         default_factory=lambda: [Listener.model_validate({})], min_length=1, description="The ports it listens on. Default: 80."
@@ -36,6 +38,8 @@ class Gateway(Model):
 
 class Environment(Model):
     """What differs in one environment (`lateen up --env NAME`)."""
+
+    short: ClassVar[dict[str, Any]] = {"type": "null"}
 
     from_: Name | None = Field(default=None, alias="from", description="An environment to start from.")
     cluster: str | None = Field(default=None, description="The context of the kubeconfig, or `embedded`.")

@@ -23,6 +23,7 @@ from lateen.model.types import (
     PortName,
     Quantity,
     QuantityRange,
+    Text,
     Variable,
 )
 
@@ -54,8 +55,8 @@ class EnvValue(Model):
     value: str | None = Field(
         default=None, description="Text; `${services.cart.http.url}`, `${env.name}` and `${secrets.db.password}` are replaced."
     )
-    secret: KeyReference | None = Field(default=None, description="A key of a Secret in the namespace: name/key.")
-    config: KeyReference | None = Field(default=None, description="A key of a ConfigMap in the namespace: name/key.")
+    secret: KeyReference | None = Field(default=None, description="A key of a Secret in the namespace.")
+    config: KeyReference | None = Field(default=None, description="A key of a ConfigMap in the namespace.")
     field: str | None = Field(default=None, description="A field of the pod, for example metadata.name.")
 
     @classmethod
@@ -69,7 +70,7 @@ class ConfigFile(Model):
     content: str | None = Field(default=None, description="The file's text, as it is.")
     source: str | None = Field(default=None, description="A file to take the text from, relative to the application file.")
     template: str | None = Field(default=None, description="Text in which `${env.name}` and `${env.domain}` are replaced.")
-    mode: Mode = Field(default=0o444, description="The file's mode, octal.")
+    mode: Mode = Field(default=0o444, description="The file's mode, octal.", json_schema_extra={"default": "0444"})
     on_change: Literal["restart", "none"] = Field(
         default="restart", description="`restart`: a change starts new pods; `none`: the file changes under the running ones."
     )
@@ -122,7 +123,7 @@ class Probe(Model):
     get: str | None = Field(default=None, description="HTTP: /path[:port]; healthy when the answer is 2xx or 3xx.")
     tcp: int | str | None = Field(default=None, description="A port that must accept a connection.")
     grpc: int | str | None = Field(default=None, description="port[/service] of the gRPC health protocol.")
-    exec: list[str] | None = Field(default=None, min_length=1, description="A command that must exit with 0.")
+    exec: list[Text] | None = Field(default=None, min_length=1, description="A command that must exit with 0.")
     period: Duration = Field(default=10, description="Time between two checks.")
     timeout: Duration = Field(default=1, description="Time an answer may take.")
     failures: int = Field(default=3, ge=1, description="Failures in a row that mean unhealthy.")
@@ -152,15 +153,15 @@ class Health(Model):
 class Resources(Model):
     """What the container may use: a request, or request..limit."""
 
-    cpu: QuantityRange | None = Field(default=None, description="CPU cores: 100m, 0.5, 100m..500m.")
-    memory: QuantityRange | None = Field(default=None, description="Memory: 128Mi, 128Mi..256Mi.")
-    ephemeral: QuantityRange | None = Field(default=None, description="Local disk: 1Gi..2Gi.")
+    cpu: QuantityRange | None = Field(default=None, description="CPU cores.")
+    memory: QuantityRange | None = Field(default=None, description="Memory: 128Mi..256Mi.")
+    ephemeral: QuantityRange | None = Field(default=None, description="Local disk.")
 
 
 class Storage(Model):
     """A volume mounted into every replica."""
 
-    size: Quantity = Field(description="Its size: 1Gi.")
+    size: Quantity = Field(description="Its size.")
     class_: str | None = Field(default=None, alias="class", description="The StorageClass. Default: the cluster's.")
     mode: Literal["rwo", "rwx", "rox"] = Field(
         default="rwo", description="Mounted by one node (rwo), by many (rwx), by many read-only (rox)."
@@ -228,8 +229,8 @@ class Service(Model):
     kind: Literal["web", "worker"] | None = Field(default=None, description="Default: web if it has ports, else worker.")
     image: ImageReference | None = Field(default=None, description="The image to run; beside `build`, the name to push to.")
     build: Build | None = Field(default=None, description="Build the image from source.")
-    command: list[str] | None = Field(default=None, description="The program to run instead of the image's.")
-    args: list[str] | None = Field(default=None, description="Its arguments.")
+    command: list[Text] | None = Field(default=None, description="The program to run instead of the image's.")
+    args: list[Text] | None = Field(default=None, description="Its arguments.")
     working_dir: AbsolutePath | None = Field(default=None, description="The folder to start in.")
     env: dict[Variable, EnvValue] = Field(default={}, description="Environment variables.")
     config: dict[AbsolutePath, ConfigFile] = Field(default={}, description="Configuration files, by their path in the container.")
@@ -246,7 +247,7 @@ class Service(Model):
     storage: dict[AbsolutePath, Storage] = Field(default={}, description="Volumes, by their path in the container.")
     routes: list[Route] = Field(default=[], description="Ways in from outside.")
     needs: dict[Name, Need] = Field(default={}, description="Services this one calls.")
-    rollout: Rollout = Field(default_factory=Rollout, description="How a new version replaces the old one.")
+    rollout: Rollout = Field(default_factory=Rollout, description="How new versions replace old ones.")
     availability: Availability = Field(default_factory=Availability, description="How it stays up.")
 
     @classmethod

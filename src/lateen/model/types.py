@@ -147,24 +147,22 @@ def _kind(value: Any) -> str:
     return {dict: "a map", list: "a list", bool: "true or false", type(None): "nothing"}.get(type(value), repr(value))
 
 
-def _schema(description: str, *types: str, pattern: str = "") -> WithJsonSchema:
-    schema: dict[str, Any] = {"type": list(types) if len(types) > 1 else types[0], "description": description}
-    return WithJsonSchema(schema | ({"pattern": pattern} if pattern else {}))
+def _schema(*types: str, examples: tuple[str, ...] = (), pattern: str = "") -> WithJsonSchema:
+    schema: dict[str, Any] = {"type": list(types) if len(types) > 1 else types[0]}
+    more = {"examples": list(examples), "pattern": pattern}
+    return WithJsonSchema(schema | {k: v for k, v in more.items() if v})
 
 
 _NUMERIC = ("string", "number")
-Name = Annotated[str, AfterValidator(_name), _schema("a DNS label", "string", pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
-PortName = Annotated[str, AfterValidator(_port_name), _schema("a port name", "string", pattern=r"^[a-z0-9-]{1,15}$")]
-Variable = Annotated[
-    str, AfterValidator(_variable), _schema("an environment variable", "string", pattern=r"^[-._A-Za-z][-._A-Za-z0-9]*$")
-]
-Duration = Annotated[float, PlainValidator(_duration), _schema("a duration: 500ms, 10s, 1m30s; a number is seconds", *_NUMERIC)]
-Quantity = Annotated[str, PlainValidator(_quantity), _schema("a Kubernetes quantity: 128Mi, 1Gi", *_NUMERIC)]
-QuantityRange = Annotated[Range, PlainValidator(_range), _schema("a request, or request..limit: 100m..500m", *_NUMERIC)]
-IntOrPercent = Annotated[
-    int | str, PlainValidator(_int_or_percent), _schema("a count or a percentage: 1, 25%", "integer", "string")
-]
-AbsolutePath = Annotated[str, AfterValidator(_path), _schema("an absolute path", "string", pattern="^/")]
-Mode = Annotated[int, PlainValidator(_mode), _schema("an octal file mode: 0444", "integer", "string")]
-ImageReference = Annotated[str, AfterValidator(_image), _schema("an image reference: registry.example.com/shop/cart:1.4", "string")]
-KeyReference = Annotated[str, AfterValidator(_key), _schema("name/key", "string", pattern="^[^/]+/[^/]+$")]
+Name = Annotated[str, AfterValidator(_name), _schema("string", pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+PortName = Annotated[str, AfterValidator(_port_name), _schema("string", pattern=r"^[a-z0-9-]{1,15}$")]
+Variable = Annotated[str, AfterValidator(_variable), _schema("string", pattern=r"^[-._A-Za-z][-._A-Za-z0-9]*$")]
+Duration = Annotated[float, PlainValidator(_duration), _schema(*_NUMERIC, examples=("10s", "1m30s"))]
+Quantity = Annotated[str, PlainValidator(_quantity), _schema(*_NUMERIC, examples=("1Gi",))]
+QuantityRange = Annotated[Range, PlainValidator(_range), _schema(*_NUMERIC, examples=("100m", "100m..500m"))]
+IntOrPercent = Annotated[int | str, PlainValidator(_int_or_percent), _schema("integer", "string", examples=("1", "25%"))]
+AbsolutePath = Annotated[str, AfterValidator(_path), _schema("string", pattern="^/")]
+Text = Annotated[str, _schema("string", "number", "boolean")]
+Mode = Annotated[int, PlainValidator(_mode), _schema("integer", "string", examples=("0444",))]
+ImageReference = Annotated[str, AfterValidator(_image), _schema("string", examples=("registry.example.com/shop/cart:1.4",))]
+KeyReference = Annotated[str, AfterValidator(_key), _schema("string", pattern="^[^/]+/[^/]+$", examples=("db/password",))]
