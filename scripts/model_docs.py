@@ -28,9 +28,9 @@ Unknown fields are errors. For completion in an editor, write `lateen schema > l
 `defaults` lies under every service. Maps merge, scalars and lists replace, routes merge by host and path, an empty value deletes
 what is below.
 
-**References.** In `env`, `command` and `args`: `${services.NAME.url}` or `${services.NAME.PORT.url}` (also `host` and `port`; of a
-service under `needs`), `${secrets.NAME.KEY}`, `${env.name}`, `${env.domain}`, `${app.name}`. The last three also in `template` files
-and in the `host` of a route. `$${` is a literal `${`.
+**References.** In `env`, `command` and `args`: `${services.NAME.url}` or `${services.NAME.PORT.url}` (also `host`, `port`; of a
+service under `needs`), `${secrets.NAME.KEY}`, `${env.name}`, `${env.domain}`, `${app.name}`. The last three also in
+`template` files and in the `host` of a route. `$${` is a literal `${`.
 
 **Needs.** For a needed service `cart` the variable `CART_URL` holds its address (`order-store` gives `ORDER_STORE_URL`).
 """

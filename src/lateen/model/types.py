@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, PlainValidator, WithJsonSchema
 
 from lateen.errors import InputError
 from lateen.images import reference
+from lateen.kube import quantity
 from lateen.model.base import wrong
 
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 _VARIABLE = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*")
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([KMGTPE]i|[numkMGTPE])|[eE]([+-]?\d{1,3}))?")
-_SCALE = {"n": "1e-9", "u": "1e-6", "m": "1e-3", "k": "1e3", "M": "1e6", "G": "1e9", "T": "1e12", "P": "1e15", "E": "1e18"}
-_SCALE |= {f"{unit}i": str(1024**power) for power, unit in enumerate("KMGTPE", 1)}
+_HUGE = re.compile(r"[eE][+-]?\d{3,}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 
 
@@ -73,12 +72,14 @@ def _duration(value: Any) -> float:
     return h * 3600 + m * 60 + s + ms / 1000
 
 
-def amount(text: str) -> Decimal:
+def amount(text: str) -> Fraction:
     """The value of a quantity. Raises the validator's error for a bad one."""
-    found = _QUANTITY.fullmatch(text)
-    if found is None:
+    try:
+        value = quantity.parse(text) if not _HUGE.search(text) else None
+    except ValueError:
+        value = None
+    if value is None:
         wrong(f"{text!r} is not a quantity: write for example 100m or 0.5 (CPU cores), 128Mi or 1Gi (memory, storage)")
-    value = Decimal(found[1]) * Decimal(_SCALE.get(found[2] or "", "1")) * Decimal(10) ** int(found[3] or 0)
     if value < 0:
         wrong(f"{text!r} is negative")
     return value
