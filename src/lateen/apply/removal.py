@@ -94,6 +94,7 @@ class Remover:
         self._listener(Applied(action=Action(ref=ref, verb=Verb.delete)))
 
     async def _gone(self, uids: Mapping[Ref, str]) -> None:
+        self._world.wake_at(self._deadline)
         while left := [r for r, uid in uids.items() if (o := self._world.get(r)) is not None and uid_of(o) == uid]:
             if self._world.clock.monotonic() >= self._deadline:
                 names = ", ".join(str(r) for r in left)

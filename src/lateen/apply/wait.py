@@ -53,6 +53,7 @@ class Watcher:
 
     async def __aenter__(self) -> Watcher:
         self._owner.start(self._run(), "judge")
+        self._world.wake_at(self._deadline)
         return self
 
     async def __aexit__(self, *_: object) -> None:

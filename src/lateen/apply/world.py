@@ -75,6 +75,14 @@ class World:
             await self.clock.sleep(_TICK)
             self.changed.set()
 
+    def wake_at(self, moment: float) -> None:
+        """Set ``changed`` at this time of the monotonic clock: deadlines pass without any event too."""
+        self._owner.start(self._alarm(moment), "deadline")
+
+    async def _alarm(self, moment: float) -> None:
+        await self.clock.sleep(moment - self.clock.monotonic())
+        self.changed.set()
+
     def follows(self, ref: Ref) -> bool:
         """Whether the object can be seen."""
         return (ref.group, ref.kind, ref.namespace) in self._followed

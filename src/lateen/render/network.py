@@ -10,7 +10,7 @@ from lateen.model.service import Route
 from lateen.render.environment import expand
 from lateen.render.names import labels, obj, selector, service_labels, slug
 
-_APP_PROTOCOL = {"http": "http", "http2": "kubernetes.io/h2c", "grpc": "grpc", "tls": "tls"}
+_APP_PROTOCOL = {"http": "http", "http2": "kubernetes.io/h2c", "grpc": "grpc", "tcp": "tcp", "tls": "tls"}
 _MATCH = {"prefix": "PathPrefix", "exact": "Exact", "regex": "RegularExpression"}
 GATEWAY_API = "gateway.networking.k8s.io/v1"
 
