@@ -1,0 +1,1 @@
+"""The proxy processes: where the binary is, how one is configured, started, adopted, watched, drained and asked."""

@@ -1,0 +1,95 @@
+"""A Service and its EndpointSlices -> ``ir.Service``. Called by the controller for each service that changed.
+
+Members are the endpoints that serve and do not terminate; a terminating one drains until its pod is gone. When no other
+is left, those that still serve keep receiving requests, as kube-proxy has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from lateen.kube.addresses import bindable_port
+from lateen.kube.meta import Object, key_of
+from lateen.traffic.ir import Endpoint, Health, PortKey, Protocol, Service, ServicePort
+
+SERVICE_LABEL = "kubernetes.io/service-name"
+_NAMED = {"http": Protocol.HTTP, "http2": Protocol.HTTP2, "h2c": Protocol.HTTP2, "grpc": Protocol.GRPC}
+_DECLARED = {**_NAMED, "kubernetes.io/h2c": Protocol.HTTP2, "kubernetes.io/ws": Protocol.HTTP}
+
+
+def protocol_of(port: Object) -> Protocol:
+    """What is spoken: appProtocol decides, then the port's name up to its first dash; else TCP."""
+    declared = str(port.get("appProtocol") or "").lower()
+    if declared:
+        return _DECLARED.get(declared, Protocol.TCP)
+    return _NAMED.get(str(port.get("name") or "").split("-")[0].lower(), Protocol.TCP)
+
+
+def translate_service(
+    service: Object, slices: Iterable[Object], *, unprivileged_start: int = 0, drained: frozenset[str] = frozenset()
+) -> Service | None:
+    """The service, or None if no proxy has anything to do with it (no TCP port, or ExternalName).
+
+    ``drained`` are UIDs of pods that must not be a last resort any more.
+    """
+    spec = service.get("spec") or {}
+    ports = [p for p in spec.get("ports") or () if (p.get("protocol") or "TCP") == "TCP"]
+    if spec.get("type") == "ExternalName" or not ports:
+        return None
+    key = key_of(service)
+    ordered = sorted(slices, key=key_of)
+    address = str(spec.get("clusterIP") or "")
+    return Service(
+        key=key,
+        address="" if address == "None" else address,
+        ports=tuple(
+            ServicePort(
+                key=PortKey(key.namespace, key.name, int(p["port"])),
+                name=p.get("name") or "",
+                protocol=protocol_of(p),
+                listen=bindable_port(int(p["port"]), unprivileged_start),
+                endpoints=_endpoints(ordered, p.get("name") or "", drained),
+            )
+            for p in ports
+        ),
+    )
+
+
+def _endpoints(slices: Sequence[Object], port_name: str, drained: frozenset[str]) -> tuple[Endpoint, ...]:
+    """Every endpoint of the named port, once per address; the better state wins when two slices differ."""
+    found: dict[tuple[str, int], tuple[Endpoint, bool]] = {}
+    for endpoint, serving in _candidates(slices, port_name):
+        place = (endpoint.address, endpoint.port)
+        known = found.get(place)
+        if known is None or known[0].health is Health.DRAINING:
+            found[place] = (endpoint, serving)
+    if any(e.health is Health.HEALTHY for e, _ in found.values()):
+        return tuple(e for e, _ in found.values())
+    return tuple(_last_resort(e) if serving and e.pod not in drained else e for e, serving in found.values())
+
+
+def _last_resort(endpoint: Endpoint) -> Endpoint:
+    return Endpoint(endpoint.address, endpoint.port, Health.HEALTHY, endpoint.pod, endpoint.node)
+
+
+def _candidates(slices: Sequence[Object], port_name: str) -> Iterator[tuple[Endpoint, bool]]:
+    for piece in slices:
+        if piece.get("addressType", "IPv4") != "IPv4":
+            continue
+        numbers = [int(p["port"]) for p in piece.get("ports") or () if (p.get("name") or "") == port_name and p.get("port")]
+        for entry in piece.get("endpoints") or () if numbers else ():
+            health, serving = _health(entry.get("conditions") or {})
+            if health is not None and entry.get("addresses"):
+                pod = str((entry.get("targetRef") or {}).get("uid") or "")
+                yield Endpoint(str(entry["addresses"][0]), numbers[0], health, pod, str(entry.get("nodeName") or "")), serving
+
+
+def _health(conditions: dict[str, Any]) -> tuple[Health | None, bool]:
+    """(health, serving); health is None for an endpoint that is no member. Conditions that are not set mean ready."""
+    ready = conditions.get("ready")
+    serving = conditions.get("serving")
+    serves = bool(serving if serving is not None else ready is not False)
+    if conditions.get("terminating"):
+        return Health.DRAINING, serves
+    return (Health.HEALTHY if serves else None), serves

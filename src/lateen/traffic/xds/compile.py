@@ -1,0 +1,145 @@
+"""A snapshot -> the resources of each proxy group. Pure; only what changed since the last snapshot is encoded again.
+
+``mesh`` serves service addresses, ``edge`` the gateways with the clusters that their routes point to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from lateen.kube.meta import Key
+from lateen.traffic.ir import GatewayPort, PortKey, Route, Service, ServicePort, Snapshot, VirtualHost
+from lateen.traffic.xds import clusters, listeners, routes
+from lateen.traffic.xds.resource import Name, Resource
+
+MESH, EDGE = "mesh", "edge"
+GROUPS = (MESH, EDGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a group must have from now on, and what it must lose."""
+
+    put: tuple[Resource, ...] = ()
+    drop: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    """The encoded parts of a service port. ``own`` are the listener and the routes of the mesh."""
+
+    source: ServicePort
+    address: str
+    rules: tuple[Route, ...]
+    cluster: Resource
+    endpoints: Resource
+    own: tuple[Resource, ...]
+
+
+class Compiler:
+    """Remembers the last snapshot and its resources. ``update`` gives the changes per group."""
+
+    def __init__(self) -> None:
+        self._snapshot = Snapshot()
+        self._targets: frozenset[PortKey] = frozenset()
+        self._ports: dict[Key, dict[PortKey, _Port]] = {}
+        self._mesh_names: dict[Key, frozenset[Name]] = {}
+        self._gateways: dict[GatewayPort, tuple[Resource, ...]] = {}
+        self._sent: dict[str, dict[Name, Resource]] = {MESH: {}, EDGE: {}}
+
+    def update(self, snapshot: Snapshot) -> Mapping[str, Changes]:
+        """Move on to ``snapshot``."""
+        old, self._snapshot = self._snapshot, snapshot
+        gone = [k for k in old.services if k not in snapshot.services]
+        changed = {k for k, s in snapshot.services.items() if old.services.get(k) is not s}
+        if old.mesh_routes is not snapshot.mesh_routes:
+            changed |= self._rerouted(old) - set(gone)
+        for key in changed:
+            self._ports[key] = self._service(snapshot.services[key])
+        for key in gone:
+            self._ports.pop(key, None)
+        mesh = self._mesh(changed, gone)
+        if old.gateways is snapshot.gateways:
+            return {MESH: mesh, EDGE: self._edge(changed)}
+        self._gateways = {g: self._gateways.get(g) or tuple(_gateway(g)) for g in snapshot.gateways}
+        return {MESH: mesh, EDGE: self._edge_all()}
+
+    def _rerouted(self, old: Snapshot) -> set[Key]:
+        """Services whose rules changed, or that became or ceased to be the target of a rule."""
+        new, before = self._snapshot.mesh_routes, self._targets
+        self._targets = frozenset(t for rules in new.values() for r in rules for t in r.targets())
+        ports = {k for k in {*old.mesh_routes, *new} if old.mesh_routes.get(k) != new.get(k)} | (before ^ self._targets)
+        return {Key(p.namespace, p.name) for p in ports}
+
+    def _service(self, service: Service) -> dict[PortKey, _Port]:
+        known, rules = self._ports.get(service.key, {}), self._snapshot.mesh_routes
+        return {p.key: _port(service.address, p, rules.get(p.key, ()), known.get(p.key)) for p in service.ports}
+
+    def _mesh(self, changed: Iterable[Key], gone: Iterable[Key]) -> Changes:
+        wanted: dict[Name, Resource] = {}
+        drop: list[Name] = []
+        for key in changed:
+            mine = {r.id: r for r in self._mesh_resources(key)}
+            wanted |= mine
+            drop += self._mesh_names.get(key, frozenset()) - mine.keys()
+            self._mesh_names[key] = frozenset(mine)
+        for key in gone:
+            drop += self._mesh_names.pop(key, ())
+        return self._apply(MESH, wanted, drop)
+
+    def _mesh_resources(self, key: Key) -> Iterator[Resource]:
+        for port in self._ports[key].values():
+            if port.address or port.source.key in self._targets:
+                yield port.cluster
+                yield port.endpoints
+            yield from port.own
+
+    def _edge_all(self) -> Changes:
+        resources = [r for parts in self._gateways.values() for r in parts]
+        for target in self._snapshot.routed():
+            port = self._ports[Key(target.namespace, target.name)][target]
+            resources += (port.cluster, port.endpoints)
+        wanted = {r.id: r for r in resources}
+        return self._apply(EDGE, wanted, [n for n in self._sent[EDGE] if n not in wanted])
+
+    def _edge(self, changed: Iterable[Key]) -> Changes:
+        """Endpoint changes of services that gateways send to."""
+        known = self._sent[EDGE]
+        mine = (r for k in changed for p in self._ports[k].values() for r in (p.cluster, p.endpoints))
+        return self._apply(EDGE, {r.id: r for r in mine if r.id in known}, ())
+
+    def _apply(self, group: str, wanted: Mapping[Name, Resource], drop: Iterable[Name]) -> Changes:
+        sent = self._sent[group]
+        put = tuple(r for n, r in wanted.items() if (known := sent.get(n)) is None or known.version != r.version)
+        dropped = tuple(n for n in dict.fromkeys(drop) if sent.pop(n, None) is not None)
+        sent.update((r.id, r) for r in put)
+        return Changes(put, dropped)
+
+
+def _port(address: str, port: ServicePort, rules: tuple[Route, ...], known: _Port | None) -> _Port:
+    """The encoded port; parts of ``known`` that still hold are kept."""
+    if known is None or known.source.protocol is not port.protocol:
+        return _Port(port, address, rules, clusters.cluster(port), clusters.endpoints(port), tuple(_own(address, port, rules)))
+    same = (known.source.listen, known.address, known.rules) == (port.listen, address, rules)
+    own = known.own if same else tuple(_own(address, port, rules))
+    members = known.endpoints if known.source.endpoints == port.endpoints else clusters.endpoints(port)
+    return _Port(port, address, rules, known.cluster, members, own)
+
+
+def _own(address: str, port: ServicePort, rules: tuple[Route, ...]) -> Iterator[Resource]:
+    if not address:
+        return
+    yield listeners.mesh_listener(address, port)
+    if port.protocol.is_http:
+        name = listeners.mesh_name(port)
+        yield routes.routing(name, [VirtualHost("*", rules)]) if rules else routes.forwarding(name, clusters.cluster_name(port))
+
+
+def _gateway(port: GatewayPort) -> Iterator[Resource]:
+    yield from listeners.secrets(port)
+    yield listeners.edge_listener(port)
+    if not port.servers:
+        yield routes.routing(listeners.edge_name(port), port.hosts)
+    for server in port.servers:
+        yield routes.routing(listeners.edge_name(port, server), server.hosts)

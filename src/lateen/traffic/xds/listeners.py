@@ -1,0 +1,136 @@
+"""Addresses -> listeners: one per service port (mesh) or gateway port (edge). They point to routes or a cluster by name.
+
+Listeners hardly ever change: a change would drain their connections. Everything that moves is in routes and endpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
+
+from lateen.traffic.ir import Certificate, GatewayPort, ServicePort, TlsServer
+from lateen.traffic.xds.clusters import BUFFER_BYTES, cluster_name
+from lateen.traffic.xds.resource import ADS, Resource, extension, pack, resource, seconds
+
+_ROUTER = "envoy.filters.http.router"
+_HCM = "envoy.filters.network.http_connection_manager"
+_TCP = "envoy.filters.network.tcp_proxy"
+_TLS = "envoy.transport_sockets.tls"
+_INSPECTOR = "envoy.filters.listener.tls_inspector"
+
+
+def mesh_name(port: ServicePort) -> str:
+    """The name of a service port's listener and routes."""
+    return f"service/{port.key}"
+
+
+def mesh_listener(address: str, port: ServicePort) -> Resource:
+    """The listener on a service's cluster address."""
+    name = mesh_name(port)
+    if port.protocol.is_http:
+        return _listener(name, address, port.listen, [{"filters": [_http(name, edge=False)]}])
+    cluster = cluster_name(port)
+    proxy = tcp_proxy_pb2.TcpProxy(stat_prefix=cluster, cluster=cluster, max_connect_attempts={"value": 3})
+    return _listener(name, address, port.listen, [{"filters": [extension(_TCP, proxy)]}], needs=frozenset((cluster,)))
+
+
+def edge_name(port: GatewayPort, server: TlsServer | None = None) -> str:
+    """The name of a gateway port's listener, and of its routes (for HTTPS one set per server name)."""
+    name = f"gateway/{port.gateway}/{port.port}"
+    return f"{name}/{server.section}" if server else name
+
+
+def edge_listener(port: GatewayPort) -> Resource:
+    """The listener of one gateway port."""
+    name = edge_name(port)
+    if not port.servers:
+        return _listener(name, port.address, port.listen, [{"filters": [_http(name, edge=True)]}])
+    inspector = extension(_INSPECTOR, tls_inspector_pb2.TlsInspector())
+    return _listener(name, port.address, port.listen, [_tls_chain(port, s) for s in port.servers], inspector=inspector)
+
+
+def secret_name(certificate: Certificate) -> str:
+    """The name under which a certificate is served."""
+    return f"certificate/{certificate.name}"
+
+
+def secret(certificate: Certificate) -> Resource:
+    """A certificate with its key."""
+    name = secret_name(certificate)
+    message = secret_pb2.Secret(
+        name=name,
+        tls_certificate={
+            "certificate_chain": {"inline_bytes": certificate.chain},
+            "private_key": {"inline_bytes": certificate.key},
+        },
+    )
+    return resource(name, message)
+
+
+def secrets(port: GatewayPort) -> Iterator[Resource]:
+    """Every certificate of a gateway port."""
+    for server in port.servers:
+        for certificate in server.certificates:
+            yield secret(certificate)
+
+
+def _listener(
+    name: str,
+    address: str,
+    port: int,
+    chains: list[Any],
+    *,
+    inspector: dict[str, Any] | None = None,
+    needs: frozenset[str] = frozenset(),
+) -> Resource:
+    message = listener_pb2.Listener(
+        name=name,
+        address={"socket_address": {"address": address, "port_value": port}},
+        filter_chains=chains,
+        listener_filters=[inspector] if inspector else [],
+        per_connection_buffer_limit_bytes={"value": BUFFER_BYTES},
+        # With SO_REUSEPORT a second process of the same user could take half of the connections without a word.
+        enable_reuse_port={"value": False},
+    )
+    return resource(name, message, needs)
+
+
+def _tls_chain(port: GatewayPort, server: TlsServer) -> Any:
+    context = tls_pb2.DownstreamTlsContext(
+        common_tls_context={
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_certificate_sds_secret_configs": [{"name": secret_name(c), "sds_config": ADS} for c in server.certificates],
+        }
+    )
+    names = [server.hostname] if server.hostname not in ("", "*") else []
+    return listener_components_pb2.FilterChain(
+        name=server.section,
+        filter_chain_match={"server_names": names},
+        filters=[_http(edge_name(port, server), edge=True)],
+        transport_socket={"name": _TLS, "typed_config": pack(context)},
+    )
+
+
+def _http(name: str, *, edge: bool) -> dict[str, Any]:
+    manager = http_connection_manager_pb2.HttpConnectionManager(
+        stat_prefix=name,
+        codec_type="AUTO",
+        rds={"route_config_name": name, "config_source": ADS},
+        http_filters=[extension(_ROUTER, router_pb2.Router(suppress_envoy_headers=True))],
+        server_header_transformation="PASS_THROUGH",
+        use_remote_address={"value": edge},
+        normalize_path={"value": edge},
+        generate_request_id={"value": True},
+        upgrade_configs=[{"upgrade_type": "websocket"}],
+        http_protocol_options={"accept_http_10": True, "default_host_for_http_10": "localhost"},
+        # A quiet stream (server-sent events, a long poll) is the application's business for an hour.
+        stream_idle_timeout=seconds(3600),
+    )
+    return extension(_HCM, manager)
