@@ -14,6 +14,7 @@ from lateen.errors import InputError
 from lateen.kube.yamltext import Node, fault, locate
 
 Path = tuple[str | int, ...]
+_PARTIAL = ("defaults", "environments")  # these repeat what services have
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel]) -> Problem:
             return Problem(path, f"{name}: {context['message']}", context.get("hint", ""), at_key)
         case "extra_forbidden":
             around = dotted(path[:-1]) or "the file"
-            return Problem(
-                path, f"{around} has no field {str(path[-1])!r}", nearest(str(path[-1]), _fields(model, path[:-1])), True
-            )
+            return Problem(path, f"{around} has no field {str(path[-1])!r}", _field_hint(model, path), True)
         case "missing":
             return Problem(path, f"{dotted(path[:-1]) or 'the file'} needs the field {str(path[-1])!r}")
         case "literal_error":
@@ -117,6 +116,32 @@ def _kind_at(model: type[BaseModel], path: Path) -> Any:
     for step in path:
         kind = _inner(kind, step)
     return _plain(kind)
+
+
+def _field_hint(model: type[BaseModel], path: Path) -> str:
+    """The nearest field here; else the place where a field of that name belongs; else the fields that there are."""
+    word, here = str(path[-1]), _fields(model, path[:-1])
+    elsewhere = _places(model)
+    if not difflib.get_close_matches(word, here, n=1) and (found := difflib.get_close_matches(word, elsewhere, n=1, cutoff=0.8)):
+        return f"{found[0]!r} belongs under {elsewhere[found[0]]}"
+    return nearest(word, here)
+
+
+def _places(model: type[BaseModel]) -> dict[str, str]:
+    """Where each field below ``model`` belongs, the uppermost place first: ``replicas`` -> ``services.NAME``."""
+    found: dict[str, str] = {}
+    queue: list[tuple[Any, str]] = [(model, "")]
+    for kind, place in queue:
+        for name, info in kind.model_fields.items():
+            field = info.alias or name
+            found.setdefault(field, place or "the top of the file")
+            inner, deeper = _plain(info.annotation), ".".join(p for p in (place, field) if p)
+            if typing.get_origin(inner) in (dict, list):
+                deeper += ".NAME" if typing.get_origin(inner) is dict else "[]"
+                inner = _plain(_inner(inner, 0))
+            if _is_model(inner) and field not in _PARTIAL:
+                queue.append((inner, deeper))
+    return found
 
 
 def _fields(model: type[BaseModel], path: Path) -> list[str]:
