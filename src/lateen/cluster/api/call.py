@@ -1,7 +1,7 @@
 """A Call goes into a verb, an Answer comes out; the Backend is what verbs work on. Shared by every file of this package.
 
-An Answer carries a stored record, an object or bytes; ``server`` turns it into a ``client.seam.Response`` for in-process callers, ``https``
-into bytes. So a record read over HTTPS is never decoded, and one read in process is never encoded.
+An Answer carries a stored record, an object or bytes; ``server`` turns it into a ``client.seam.Response`` for in-process callers,
+``https`` into bytes. So a record read over HTTPS is never decoded, and one read in process is never encoded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""``/livez``, ``/readyz`` and ``/healthz``: named checks, with ``?verbose`` and ``?exclude``. Pure apart from calling the checks."""
+"""``/livez``, ``/readyz`` and ``/healthz``: named checks, with ``?verbose`` and ``?exclude``. Pure apart from calling the
+checks."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The server's socket: HTTP/1.1 over TLS. Bytes in, a seam Request to ``ApiServer.handle``, bytes out.
 
-aiohttp parses and keeps connections alive; answers are written by Reply in one piece, because on the reads that a cluster lives on, building a
-general response object costs more than the answer itself. Who asks is decided here (client certificate, bearer token, impersonation);
-what they may do is decided in ``server``.
+aiohttp parses and keeps connections alive; answers are written by Reply in one piece, because on the reads that a cluster lives
+on, building a general response object costs more than the answer itself. Who asks is decided here (client certificate, bearer
+token, impersonation); what they may do is decided in ``server``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""metadata of objects on their way into storage: what the server fills in, what it keeps, what it refuses. Used by the writing verbs."""
+"""metadata of objects on their way into storage: what the server fills in, what it keeps, what it refuses. Used by the writing
+verbs."""
 
 from __future__ import annotations
 

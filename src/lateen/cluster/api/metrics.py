@@ -1,7 +1,7 @@
 """The server's own figures in Prometheus' text format.
 
-Own code rather than prometheus-client: two dictionary updates per request against a lock and three objects, on a path of 50 microseconds; the
-format is ten lines.
+Own code rather than prometheus-client: two dictionary updates per request against a lock and three objects, on a path of 50
+microseconds; the format is ten lines.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lateen.client.seam import Request
 from lateen.cluster.api.call import Answer
+from lateen.cluster.api.discovery.pages import discover
 
 if TYPE_CHECKING:
     from lateen.cluster.api.server import ApiServer
@@ -46,7 +47,15 @@ def _health(server: ApiServer, request: Request) -> Answer:
     return Answer(status=status, raw=text.encode(), content_type=_TEXT)
 
 
-_PAGES: dict[str, Page] = {"version": _version, "metrics": _metrics, "healthz": _health, "livez": _health, "readyz": _health}
+_PAGES: dict[str, Page] = {
+    "version": _version,
+    "metrics": _metrics,
+    "healthz": _health,
+    "livez": _health,
+    "readyz": _health,
+    "api": discover,
+    "apis": discover,
+}
 
 
 def page_for(path: str) -> Page | None:

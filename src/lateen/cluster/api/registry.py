@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lateen.cluster.api.tables.base import Column
 from lateen.kube.meta import Object
 from lateen.kube.resources import Resource
 
@@ -26,8 +27,8 @@ def _same(obj: Object) -> Object:
 class Served:
     """One resource in one served version. ``collection`` is its place in storage.
 
-    ``converts`` says whether stored objects differ from served ones; ``schema`` is the structural schema of a custom resource (None for built-in
-    kinds, whose schema ``kube.schemas`` knows); ``columns`` are a custom resource's additionalPrinterColumns.
+    ``converts`` says whether stored objects differ from served ones; ``schema`` is the structural schema of a custom resource
+    (None for built-in kinds, whose schema ``kube.schemas`` knows); ``columns`` are a custom resource's printer columns.
     """
 
     resource: Resource
@@ -38,7 +39,7 @@ class Served:
     from_storage: Convert = _same
     custom: bool = False
     schema: Mapping[str, Any] | None = None
-    columns: tuple[Mapping[str, Any], ...] = ()
+    columns: tuple[Column, ...] = ()
     scale: Mapping[str, str] | None = None
     selectable: tuple[str, ...] = ()
     deprecation: str = ""

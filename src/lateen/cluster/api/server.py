@@ -1,7 +1,7 @@
 """The API server: a request and a user go in, an answer comes out. ``https`` and the in-process transport are its two doors.
 
-Order of a request: path -> resource -> verb -> authorization -> the verb. Every LateenError of the API tree becomes its Status here, in
-one place.
+Order of a request: path -> resource -> verb -> authorization -> the verb. Every LateenError of the API tree becomes its Status
+here, in one place.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from lateen.client.seam import Request, Response
 from lateen.cluster.api import statuses
 from lateen.cluster.api.bootstrap import bootstrap
 from lateen.cluster.api.call import Answer, Backend, Call, Verb
+from lateen.cluster.api.discovery.pages import DiscoveryCache
 from lateen.cluster.api.health import Health
 from lateen.cluster.api.metrics import Metrics
+from lateen.cluster.api.negotiation import Form, form_of
 from lateen.cluster.api.nonresource import page_for
 from lateen.cluster.api.paths import ResourcePath, parse_path
+from lateen.cluster.api.presenting import present
 from lateen.cluster.api.registry import Registry, Served
 from lateen.cluster.api.stopgap import STOPGAP as BUILTIN
 from lateen.cluster.api.subresources.table import subresource_for
@@ -52,6 +55,7 @@ _COLLECTION: dict[str, tuple[str, Verb]] = {
     "DELETE": ("deletecollection", deletecollection),
 }
 _TRUE = ("true", "1")
+_PLAIN = frozenset(("application/json", "*/*", ""))
 
 
 class ApiServer:
@@ -65,7 +69,7 @@ class ApiServer:
             clock=clock,
             streams=WatchStreams(clock),
         )
-        self.metrics, self.health = Metrics(), Health()
+        self.metrics, self.health, self.discovery = Metrics(), Health(), DiscoveryCache()
         self._tasks = TaskOwner("api")
 
     async def __aenter__(self) -> ApiServer:
@@ -127,7 +131,10 @@ class ApiServer:
     async def _resource(self, request: Request, user: UserInfo, path: ResourcePath, served: Served) -> Answer:
         verb, work = _route(request, path, served)
         call = Call(request=request, user=user, served=served, path=path, verb=verb)
+        form = Form.PLAIN if request.accept in _PLAIN else form_of(request.accept)
         answer = await work(self.backend, call)
+        if form is not Form.PLAIN:
+            answer = present(self.backend, call, answer, form)
         if call.warnings:
             answer.headers = {**answer.headers, "Warning": warning_header(call.warnings)}
         return answer

@@ -13,6 +13,7 @@ from lateen.errors import (
     ForbiddenError,
     InvalidError,
     MethodNotAllowedError,
+    NotAcceptableError,
     NotFoundError,
     ServerError,
     TooManyRequestsError,
@@ -155,3 +156,13 @@ def entity_too_large(limit: int) -> ServerError:
     """The body is larger than the server reads."""
     message = f"Request entity too large: limit is {limit}"
     return ServerError(message, status=_failure(413, "RequestEntityTooLarge", message, {}))
+
+
+def not_acceptable(why: str) -> NotAcceptableError:
+    """None of the accepted media types can be produced."""
+    return NotAcceptableError(why)
+
+
+def invalid_scale(name: str, causes: Sequence[Mapping[str, str]]) -> InvalidError:
+    """A Scale that cannot be."""
+    return invalid(Resource(group="autoscaling", version="v1", kind="Scale", plural="scales", namespaced=True), name, causes)

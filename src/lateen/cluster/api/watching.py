@@ -58,7 +58,8 @@ class Lines:
 
 
 def transition(event: Event, wanted: Matcher | None) -> Item | None:
-    """What a client with a selector sees of an event: an object that stops to match is DELETED for it, one that starts to is ADDED."""
+    """What a client with a selector sees of an event: an object that stops to match is DELETED for it, one that starts to is
+    ADDED."""
     if wanted is None:
         return Item(event.type, event.record)
     if event.type == "DELETED":
@@ -91,10 +92,10 @@ class WatchStream:
         wanted: Matcher | None,
         bookmarks: bool,
         seconds: float | None,
-        shape: Callable[[Item], Item] | None = None,
     ) -> None:
         self._streams, self._served, self._storage, self._watch, self._wanted = streams, served, storage, watch, wanted
-        self._first, self._bookmarks, self._shape = first, bookmarks, shape
+        self._first, self._bookmarks = first, bookmarks
+        self.shape: Callable[[Item], Item] | None = None  # what the client's accepted form makes of each item
         self._waiting: asyncio.Timeout | None = None
         now = streams.clock.monotonic()
         self._deadline = None if seconds is None else now + seconds
@@ -132,7 +133,7 @@ class WatchStream:
         finally:
             self._waiting = None
         wanted = self._wanted
-        if wanted is None and self._shape is None and not self._served.converts:
+        if wanted is None and self.shape is None and not self._served.converts:
             return [Item(e.type, e.record) for e in events]
         return self._shaped(item for e in events if (item := transition(e, wanted)) is not None)
 
@@ -141,8 +142,8 @@ class WatchStream:
         if self._served.converts:
             convert = self._served.from_storage
             found = [i if i.type in ("BOOKMARK", "ERROR") else Item(i.type, None, convert(i.object())) for i in found]
-        if self._shape is not None:
-            found = [i if i.type == "ERROR" else self._shape(i) for i in found]
+        if self.shape is not None:
+            found = [i if i.type == "ERROR" else self.shape(i) for i in found]
         return found
 
     def _due(self) -> list[Item]:

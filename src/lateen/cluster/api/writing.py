@@ -1,7 +1,7 @@
 """The one road into storage: every create, update, patch, status write and delete goes through here.
 
-``create_object`` and ``change_object`` do the generic work (placing, defaults, admission, strategy, validation, ownership, storing); verbs
-decode and decide what the new object is. A change holds its key, so it is always decided on the newest state.
+``create_object`` and ``change_object`` do the generic work (placing, defaults, admission, strategy, validation, ownership,
+storing); verbs decode and decide what the new object is. A change holds its key, so it is always decided on the newest state.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def answer(served: Served, record: Record, *, status: int = 200) -> Answer:
 
 
 async def change_object(backend: Backend, call: Call, change: Change, *, manager: str = "") -> Answer:
-    """Replace the named object by ``change(current)``, which gets the served (shared) object and returns a new one. NotFoundError."""
+    """Replace the named object by ``change(current)``, which gets the served (shared) object and returns a new one.
+    NotFoundError."""
     key = call.key
     async with backend.locks.hold(key):
         record = backend.storage.get(key)

@@ -19,10 +19,12 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """``create(backend, call, new)``, ``update(backend, call, new, old)``, ``status_update`` likewise, ``removed(backend, old)`` after it left storage.
+    """``create(backend, call, new)``, ``update(backend, call, new, old)``, ``status_update`` likewise, ``removed(backend, old)``
+    after it left storage.
 
-    ``status``: status is a subresource. ``status_metadata``: writes to status may change labels and annotations too. ``returns_object``: delete
-    answers the object, not a Status. ``spec_finalizers``: ``spec.finalizers`` hold it as well (Namespace).
+    ``status``: status is a subresource. ``status_metadata``: writes to status may change labels and annotations too.
+    ``returns_object``: delete answers the object, not a Status. ``spec_finalizers``: ``spec.finalizers`` hold it as well
+    (Namespace).
     """
 
     create: OnCreate = _nothing

@@ -1,1 +1,2 @@
-"""One verb per file: ``get list watch create update patch delete deletecollection``. Each is ``async (backend, call) -> Answer``."""
+"""One verb per file: ``get list watch create update patch delete deletecollection``. Each is ``async (backend, call) ->
+Answer``."""

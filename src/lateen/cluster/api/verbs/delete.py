@@ -34,6 +34,11 @@ def options_of(call: Call) -> DeleteOptions:
     found: Any = decode(call.request) or {}
     if not isinstance(found, dict):
         raise statuses.bad_request("the request body must be DeleteOptions")
+    return options_from(call, found)
+
+
+def options_from(call: Call, found: Object) -> DeleteOptions:
+    """The same from a decoded DeleteOptions."""
     pre = found.get("preconditions") or {}
     grace = found.get("gracePeriodSeconds")
     if grace is None and (text := call.option("gracePeriodSeconds")):

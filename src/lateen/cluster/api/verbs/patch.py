@@ -40,8 +40,12 @@ _KINDS: dict[str, Apply] = {
 
 async def patch(backend: Backend, call: Call) -> Answer:
     """Change the object by the body. NotFoundError, InvalidError, ConflictError (only if the patch names a resourceVersion)."""
-    kind = media_type(call.request.content_type)
-    apply = _KINDS.get(kind)
+    return await change_object(backend, call, lambda old: _checked(call, old, apply_patch(call, old)))
+
+
+def apply_patch(call: Call, old: Object) -> Object:
+    """``old`` changed by the call's body, by the body's media type; ``old`` itself is not. UnsupportedMediaTypeError."""
+    apply = _KINDS.get(media_type(call.request.content_type))
     if apply is None:
         raise statuses.unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
@@ -49,18 +53,18 @@ async def patch(backend: Backend, call: Call) -> Answer:
         )
     body = call.request.body
     found = load_json(body) if isinstance(body, bytes) else decode(call.request)
-    return await change_object(backend, call, lambda old: _patched(call, apply, old, found))
-
-
-def _patched(call: Call, apply: Apply, old: Object, found: Any) -> Object:
     given = found.get("metadata") if isinstance(found, dict) else None
     new = apply(call, old, found)
-    if not isinstance(new, dict):
+    if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
         raise statuses.bad_request("the patched value is not an object")
+    if isinstance(found, dict) and not (isinstance(given, dict) and given.get("resourceVersion")):
+        new = {**new, "metadata": {k: v for k, v in new["metadata"].items() if k != "resourceVersion"}}
+    return new
+
+
+def _checked(call: Call, old: Object, new: Object) -> Object:
     new = expect_kind(call, new)
     new["metadata"] = dict(new["metadata"])
-    if not (isinstance(given, dict) and given.get("resourceVersion")) and isinstance(found, dict):
-        new["metadata"].pop("resourceVersion", None)
     if new["metadata"].get("name") != old["metadata"].get("name"):
         raise statuses.bad_request("the name of the object may not be changed by a patch")
     return new

@@ -13,7 +13,8 @@ from lateen.errors import CompactedError
 
 
 async def watch(backend: Backend, call: Call) -> Answer:
-    """A stream. Without a resourceVersion (or with 0) it starts with an ADDED for what is there; ExpiredError if the revision is gone."""
+    """A stream. Without a resourceVersion (or with 0) it starts with an ADDED for what is there; ExpiredError if the revision is
+    gone."""
     wanted, revision, initial = matcher(call), revision_option(call), call.option("sendInitialEvents")
     _check(call, initial)
     after, first = _beginning(backend, call, wanted, revision, initial)
