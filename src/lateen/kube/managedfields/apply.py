@@ -1,0 +1,167 @@
+"""Server-side apply: merge an applied configuration into the live object, by who owns what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lateen.errors import ConflictError
+from lateen.kube.managedfields.compare import compare
+from lateen.kube.managedfields.entries import STRIPPED, Entry, Manager, read, without, written
+from lateen.kube.managedfields.fieldset import (
+    SELF,
+    Fields,
+    difference,
+    fields_of,
+    intersection,
+    is_granular,
+    is_member,
+    item_step,
+    paths,
+    union,
+)
+from lateen.kube.managedfields.track import RESET
+from lateen.kube.meta import Object, edit
+from lateen.kube.schemas import SchemaNode
+
+
+def apply(
+    live: Object | None, config: Object, *, manager: Manager, force: bool, now: str, node: SchemaNode | None, reset: bool = True
+) -> Object:
+    """The object after applying ``config``; neither argument is changed.
+
+    Fields that ``manager`` applied before and does not apply any more are removed, unless somebody else owns them. Raises
+    ConflictError when a field would change that another manager owns; ``force`` takes it.
+    """
+    if node is None:
+        whole: Object = edit(config) if live is None else _merged(None, live, config)
+        return whole
+    config = _clean(config)
+    fields = _owned(fields_of(node, config, containers=False), manager, reset)
+    if live is None:
+        result: Object = edit(config)
+        result["metadata"]["managedFields"] = written([Entry(manager, fields, now)])
+        return result
+    entries = read(live)
+    merged: Object = _merged(node, live, config)
+    changed, _ = compare(node, live, merged)
+    others = [e for e in entries if e.manager != manager]
+    others = _settled(others, changed, force=force)
+    mine = next((e for e in entries if e.manager == manager), None)
+    if mine is not None:
+        _prune(node, merged, difference(mine.fields, fields), [e.fields for e in others])
+    same = mine is not None and mine.fields == fields
+    entries = [*others, Entry(manager, fields, mine.time if mine is not None and same else now)]
+    merged["metadata"]["managedFields"] = written(entries)
+    return merged
+
+
+def _clean(config: Object) -> Object:
+    """The configuration without nulls and without what the server keeps."""
+    result: Object = _without_nulls(config)
+    result["metadata"] = {k: v for k, v in result["metadata"].items() if k not in ("managedFields",)}
+    return result
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return [_without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+def _owned(fields: Fields, manager: Manager, reset: bool) -> Fields:
+    fields = difference(fields, STRIPPED)
+    if reset:
+        fields = {k: v for k, v in fields.items() if k[2:] not in RESET.get(manager.subresource, ())}
+    return {k: v for k, v in fields.items() if v or k != "f:metadata"}
+
+
+def _settled(others: Sequence[Entry], changed: Fields, *, force: bool) -> list[Entry]:
+    """The other managers' entries after this change; ConflictError if it would take their fields without ``force``."""
+    changed = difference(changed, STRIPPED)
+    conflicts = [(e, found) for e in others if (found := intersection(e.fields, changed))]
+    if conflicts and not force:
+        raise _conflict(conflicts)
+    return without(others, changed) if conflicts else list(others)
+
+
+def _conflict(conflicts: Sequence[tuple[Entry, Fields]]) -> ConflictError:
+    causes, texts, total = [], [], 0
+    for entry, fields in conflicts:
+        m = entry.manager
+        where = sorted(paths(fields))
+        total += len(where)
+        version = f" using {m.api_version}" + (f" with subresource {m.subresource!r}" if m.subresource else "")
+        spoken = f'"{m.name}"' + version + (f" at {entry.time}" if m.operation == "Update" and entry.time else "")
+        if len(where) == 1:
+            texts.append(f"conflict with {spoken}: {where[0]}")
+        else:
+            texts.append(f"conflicts with {spoken}:\n" + "\n".join(f"- {p}" for p in where))
+        causes += [{"reason": "FieldManagerConflict", "message": f"conflict with {spoken}", "field": p} for p in where]
+    noun = "conflict" if total == 1 else "conflicts"
+    return ConflictError(f"Apply failed with {total} {noun}: " + "\n".join(texts), details={"causes": causes})
+
+
+def _merged(node: SchemaNode | None, live: Any, config: Any) -> Any:
+    """``config`` over ``live``: maps merge, lists of known items merge, everything else is replaced."""
+    if isinstance(live, dict) and isinstance(config, dict) and (node is None or is_granular(node, config)):
+        result = {k: edit(v) for k, v in live.items() if k not in config}
+        for name, value in config.items():
+            child = node.child(name) if node is not None else None
+            result[name] = _merged(child, live[name], value) if name in live else edit(value)
+        return {k: result[k] for k in [*live, *(c for c in config if c not in live)]}
+    if isinstance(live, list) and isinstance(config, list) and node is not None and is_granular(node, config):
+        return _merged_list(node, live, config)
+    return edit(config)
+
+
+def _merged_list(node: SchemaNode, live: list[Any], config: list[Any]) -> list[Any]:
+    """Applied items in their order; each of the others stays behind the one it stood behind."""
+    before = {item_step(node, i): i for i in live}
+    order = [item_step(node, i) for i in config]
+    if None in before or None in order:
+        return list(edit(config))
+    items = {s: _merged(node.items, before[s], i) if s in before else edit(i) for s, i in zip(order, config, strict=True)}
+    result = list(dict.fromkeys(order))
+    previous: str | None = None
+    for step in before:
+        if step not in items:
+            result.insert(result.index(previous) + 1 if previous is not None else 0, step)
+            items[step] = edit(before[step])
+        previous = step
+    return [items[s] for s in result]
+
+
+def _prune(node: SchemaNode | None, value: Any, gone: Fields, others: Sequence[Fields]) -> None:
+    """Remove from ``value``, in place, the fields ``gone`` that nobody else owns."""
+    left = gone
+    for fields in others:
+        left = difference(left, fields)
+    owned: Fields = {}
+    for fields in others:
+        owned = union(owned, fields)
+    _remove(node, value, left, owned)
+
+
+def _remove(node: SchemaNode | None, value: Any, gone: Fields, owned: Fields) -> None:
+    if node is None or not gone:
+        return
+    if isinstance(value, dict):
+        for step, sub in gone.items():
+            name = step[2:]
+            if step == SELF or name not in value:
+                continue
+            below = owned.get(step)
+            if is_member(sub) and below is None:
+                del value[name]
+            elif isinstance(value[name], dict | list):
+                _remove(node.child(name), value[name], sub, below or {})
+                if not value[name]:
+                    del value[name]
+    elif isinstance(value, list):
+        dropped = {s for s, sub in gone.items() if s != SELF and is_member(sub) and s not in owned}
+        for item in value:
+            step = item_step(node, item) or ""
+            if step in gone and step not in dropped:
+                _remove(node.items, item, gone[step], owned.get(step) or {})
+        value[:] = [i for i in value if item_step(node, i) not in dropped]
