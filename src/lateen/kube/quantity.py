@@ -53,3 +53,27 @@ def whole(text: str | int | float) -> int:
     """The value in base units, rounded up (bytes, counts)."""
     value = parse(text)
     return -(-value.numerator // value.denominator)
+
+
+@lru_cache(maxsize=4096)
+def canonical(text: str | int | float) -> str:
+    """The form Kubernetes answers with: no fraction, the largest unit that loses nothing (``0.5`` is ``500m``, ``1024Mi`` is
+    ``1Gi``). The kind of unit (binary, decimal, exponent) stays as written. Finer than a billionth is rounded up. ValueError.
+    """
+    found = _FORM.fullmatch(str(text).strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no quantity")
+    _, exponent, unit = found.groups()
+    value = parse(str(text).strip())
+    if (unit or "").endswith("i") and abs(value) >= 1024 and value.denominator == 1:
+        return _scaled(value, 1024, ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))
+    nanos = -(-value * 10**9 // 1)
+    units = tuple(f"e{n}" if n else "" for n in range(-9, 19, 3)) if exponent else ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
+    return _scaled(Fraction(nanos), 1000, units)
+
+
+def _scaled(value: Fraction, base: int, units: tuple[str, ...]) -> str:
+    number, step = int(value), 0
+    while number and number % base == 0 and step < len(units) - 1:
+        number, step = number // base, step + 1
+    return f"{number}{units[step]}" if number else "0"

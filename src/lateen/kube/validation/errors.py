@@ -28,7 +28,7 @@ _WITHOUT_VALUE = (REQUIRED, FORBIDDEN, TOO_LONG)
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One finding. ``type`` is the cause's reason (``FieldValueInvalid``), ``field`` a path such as ``spec.containers[0].image``."""
+    """One finding. ``type`` is a cause reason (``FieldValueInvalid``), ``field`` a path such as ``spec.containers[0].image``."""
 
     type: str
     field: str
