@@ -14,8 +14,11 @@ from typing import Any
 from lateen.cluster.api.tables.base import Column
 from lateen.kube.meta import Object
 from lateen.kube.resources import Resource
+from lateen.kube.schemas import SchemaNode
+from lateen.kube.validation.errors import FieldError
 
 Convert = Callable[[Object], Object]
+Validate = Callable[[Object, Object | None], Iterable[FieldError]]
 _STABLE = re.compile(r"^v\d+$")
 
 
@@ -27,8 +30,8 @@ def _same(obj: Object) -> Object:
 class Served:
     """One resource in one served version. ``collection`` is its place in storage.
 
-    ``converts`` says whether stored objects differ from served ones; ``schema`` is the structural schema of a custom resource
-    (None for built-in kinds, whose schema ``kube.schemas`` knows); ``columns`` are a custom resource's printer columns.
+    ``converts`` says whether stored objects differ from served ones; ``node`` is a custom
+    resource's type (built-in ones come from ``kube.schemas``), ``validate`` its validation, ``columns`` its printer columns.
     """
 
     resource: Resource
@@ -38,7 +41,8 @@ class Served:
     to_storage: Convert = _same
     from_storage: Convert = _same
     custom: bool = False
-    schema: Mapping[str, Any] | None = None
+    node: SchemaNode | None = None
+    validate: Validate | None = None
     columns: tuple[Column, ...] = ()
     scale: Mapping[str, str] | None = None
     selectable: tuple[str, ...] = ()

@@ -25,7 +25,6 @@ from lateen.cluster.api.nonresource import page_for
 from lateen.cluster.api.paths import ResourcePath, parse_path
 from lateen.cluster.api.presenting import present
 from lateen.cluster.api.registry import Registry, Served
-from lateen.cluster.api.stopgap import STOPGAP as BUILTIN
 from lateen.cluster.api.subresources.table import subresource_for
 from lateen.cluster.api.user import UserInfo
 from lateen.cluster.api.verbs.create import create
@@ -39,7 +38,7 @@ from lateen.cluster.api.verbs.watch import watch
 from lateen.cluster.api.watching import WatchStreams
 from lateen.cluster.storage.seam import Storage
 from lateen.errors import ApiError, StorageError
-from lateen.kube.resources import Resource
+from lateen.kube.resources import Resource, builtin
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ class ApiServer:
         clock = clock or SystemClock()
         self.backend = Backend(
             storage=storage,
-            registry=Registry(BUILTIN if resources is None else resources),
+            registry=Registry(builtin() if resources is None else resources),
             clock=clock,
             streams=WatchStreams(clock),
         )

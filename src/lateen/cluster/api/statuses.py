@@ -20,6 +20,8 @@ from lateen.errors import (
     UnsupportedMediaTypeError,
 )
 from lateen.kube.resources import Resource
+from lateen.kube.validation.errors import FieldError, causes
+from lateen.kube.validation.errors import message as invalid_message
 
 
 def _details(resource: Resource, name: str) -> dict[str, Any]:
@@ -77,13 +79,20 @@ def unsupported_media_type(why: str) -> UnsupportedMediaTypeError:
     return UnsupportedMediaTypeError(why)
 
 
-def invalid(resource: Resource, name: str, causes: Sequence[Mapping[str, str]]) -> InvalidError:
+def invalid(resource: Resource, name: str, found: Sequence[Mapping[str, str]]) -> InvalidError:
     """Validation failed. Each cause has ``field``, ``message`` and ``reason`` (FieldValueRequired, ...)."""
-    texts = [f"{c['field']}: {c['message']}" if c.get("field") else c["message"] for c in causes]
+    texts = [f"{c['field']}: {c['message']}" if c.get("field") else c["message"] for c in found]
     summary = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     qualified = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-    details: dict[str, Any] = {"name": name, "group": resource.group, "kind": resource.kind, "causes": list(causes)}
+    details: dict[str, Any] = {"name": name, "group": resource.group, "kind": resource.kind, "causes": list(found)}
     return InvalidError(f'{qualified} "{name}" is invalid: {summary}', details={k: v for k, v in details.items() if v})
+
+
+def invalid_fields(resource: Resource, name: str, errors: Sequence[FieldError]) -> InvalidError:
+    """Validation failed: ``kube.validation``'s findings."""
+    details: dict[str, Any] = {"name": name, "group": resource.group, "kind": resource.kind, "causes": causes(errors)}
+    message = invalid_message(resource.group, resource.kind, name, errors)
+    return InvalidError(message, details={k: v for k, v in details.items() if v})
 
 
 def field_cause(field: str, message: str, *, reason: str = "FieldValueInvalid") -> dict[str, str]:
@@ -143,11 +152,13 @@ def success(resource: Resource, name: str, uid: str = "") -> dict[str, Any]:
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
-def invalid_options(kind: str, field: str, why: str) -> InvalidError:
+def invalid_options(
+    kind: str, field: str, why: str, *, reason: str = "FieldValueForbidden", words: str = "Forbidden"
+) -> InvalidError:
     """Query parameters that do not fit together."""
-    cause = {"reason": "FieldValueForbidden", "message": f"Forbidden: {why}", "field": field}
+    cause = {"reason": reason, "message": f"{words}: {why}", "field": field}
     return InvalidError(
-        f'{kind}.meta.k8s.io "" is invalid: {field}: Forbidden: {why}',
+        f'{kind}.meta.k8s.io "" is invalid: {field}: {words}: {why}',
         details={"group": "meta.k8s.io", "kind": kind, "causes": [cause]},
     )
 
@@ -166,3 +177,13 @@ def not_acceptable(why: str) -> NotAcceptableError:
 def invalid_scale(name: str, causes: Sequence[Mapping[str, str]]) -> InvalidError:
     """A Scale that cannot be."""
     return invalid(Resource(group="autoscaling", version="v1", kind="Scale", plural="scales", namespaced=True), name, causes)
+
+
+def unprocessable(why: str) -> InvalidError:
+    """422 without an object: the change cannot be carried out."""
+    return InvalidError(why)
+
+
+def unprocessable(why: str) -> InvalidError:
+    """A patch that cannot be carried out on this object."""
+    return InvalidError(why, details={})

@@ -12,6 +12,7 @@ from typing import Any
 from lateen.cluster.api import metadata, ownership, shape, statuses
 from lateen.cluster.api.admission import admit_create, admit_update
 from lateen.cluster.api.call import Answer, Backend, Call
+from lateen.cluster.api.ownership import Own
 from lateen.cluster.api.registry import Served
 from lateen.cluster.api.strategies.base import Strategy
 from lateen.cluster.api.strategies.table import strategy_for
@@ -23,7 +24,7 @@ Change = Callable[[Object], Object]
 _ATTEMPTS = 8
 
 
-async def create_object(backend: Backend, call: Call, obj: Object, *, manager: str = "") -> Answer:
+async def create_object(backend: Backend, call: Call, obj: Object, *, own: Own = ownership.record) -> Answer:
     """Store ``obj`` (the caller's own, complete apart from what the server fills in). Answers 201."""
     obj = shape.accept_fields(call, obj)
     metadata.place(call, obj)
@@ -31,7 +32,7 @@ async def create_object(backend: Backend, call: Call, obj: Object, *, manager: s
     for attempt in range(_ATTEMPTS):
         if base:
             obj["metadata"]["name"] = metadata.generated_name(base)
-        prepared = _prepared(backend, call, edit(obj) if base else obj, manager)
+        prepared = _prepared(backend, call, edit(obj) if base else obj, own)
         try:
             return await _store_new(backend, call, prepared)
         except KeyExistsError as error:
@@ -41,7 +42,7 @@ async def create_object(backend: Backend, call: Call, obj: Object, *, manager: s
     raise AssertionError("unreachable")
 
 
-def _prepared(backend: Backend, call: Call, obj: Object, manager: str) -> Object:
+def _prepared(backend: Backend, call: Call, obj: Object, own: Own) -> Object:
     strategy = strategy_for(call.served)
     metadata.fill_new(obj, backend.clock.now())
     if strategy.status:
@@ -52,7 +53,7 @@ def _prepared(backend: Backend, call: Call, obj: Object, manager: str) -> Object
     admit_create(backend, call, obj)
     strategy.create(backend, call, obj)
     shape.validate(call, obj, None)
-    ownership.on_create(backend, call, obj, manager)
+    own(backend, call, obj, None)
     return obj
 
 
@@ -76,7 +77,7 @@ def answer(served: Served, record: Record, *, status: int = 200) -> Answer:
     return Answer(status=status, record=record)
 
 
-async def change_object(backend: Backend, call: Call, change: Change, *, manager: str = "") -> Answer:
+async def change_object(backend: Backend, call: Call, change: Change, *, own: Own = ownership.record) -> Answer:
     """Replace the named object by ``change(current)``, which gets the served (shared) object and returns a new one.
     NotFoundError."""
     key = call.key
@@ -84,16 +85,16 @@ async def change_object(backend: Backend, call: Call, change: Change, *, manager
         record = backend.storage.get(key)
         if record is None:
             raise statuses.not_found(call.served.resource, call.name)
-        return await change_held(backend, call, record, change, manager=manager)
+        return await change_held(backend, call, record, change, own=own)
 
 
-async def change_held(backend: Backend, call: Call, record: Record, change: Change, *, manager: str = "") -> Answer:
+async def change_held(backend: Backend, call: Call, record: Record, change: Change, *, own: Own = ownership.record) -> Answer:
     """``change_object`` for a caller that holds the key and read ``record``."""
     served = call.served
     old = served.from_storage(record.obj)
     new = change(old)
     _check_revision(call, new, record)
-    new = _settle(backend, call, new, old, manager)
+    new = _settle(backend, call, new, old, own)
     if metadata.same_but_bookkeeping(new, old) and not ownership.changed(new, old):
         return answer(served, record)
     if call.dry_run:
@@ -110,7 +111,7 @@ def _check_revision(call: Call, new: Object, record: Record) -> None:
         raise statuses.conflict(call.served.resource, call.name, statuses.MODIFIED)
 
 
-def _settle(backend: Backend, call: Call, new: Object, old: Object, manager: str) -> Object:
+def _settle(backend: Backend, call: Call, new: Object, old: Object, own: Own) -> Object:
     """The new object with system fields kept, the other half (spec or status) isolated, defaults, admission and validation done."""
     strategy = strategy_for(call.served)
     new = shape.accept_fields(call, new)
@@ -128,7 +129,7 @@ def _settle(backend: Backend, call: Call, new: Object, old: Object, manager: str
         if strategy.generation and _body(new) != _body(old):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
     shape.validate(call, new, old)
-    ownership.on_update(backend, call, new, old, manager)
+    own(backend, call, new, old)
     return new
 
 

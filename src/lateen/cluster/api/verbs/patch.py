@@ -8,23 +8,15 @@ from typing import Any
 from lateen.cluster.api import statuses
 from lateen.cluster.api.bodies import decode, expect_kind, load_json, media_type
 from lateen.cluster.api.call import Answer, Backend, Call
+from lateen.cluster.api.types import type_node
+from lateen.cluster.api.verbs.apply import apply
 from lateen.cluster.api.writing import change_object
-from lateen.kube.meta import Object, edit
+from lateen.kube.meta import Object
+from lateen.kube.patches.json import PatchError, json_patch
+from lateen.kube.patches.merge import merge_patch
+from lateen.kube.patches.strategic import strategic_merge
 
 Apply = Callable[[Call, Object, Any], Any]
-
-
-def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7396: ``patch`` laid over ``target``; neither is changed."""
-    if not isinstance(patch, dict):
-        return edit(patch)
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merge_patch(result.get(name), value)
-    return result
 
 
 def _merge(call: Call, old: Object, patch: Any) -> Any:
@@ -33,13 +25,41 @@ def _merge(call: Call, old: Object, patch: Any) -> Any:
     return merge_patch(old, patch)
 
 
+def _json(call: Call, old: Object, patch: Any) -> Any:
+    try:
+        return json_patch(old, patch)
+    except PatchError as error:
+        raise statuses.unprocessable(str(error)) from error
+    except ValueError as error:
+        raise statuses.bad_request(str(error)) from error
+
+
+def _strategic(call: Call, old: Object, patch: Any) -> Any:
+    if call.served.custom:
+        raise statuses.unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
+            "application/merge-patch+json, application/apply-patch+yaml"
+        )
+    if not isinstance(patch, dict):
+        raise statuses.bad_request("the patch must be an object")
+    try:
+        return strategic_merge(old, patch, type_node(call.served))
+    except ValueError as error:
+        raise statuses.bad_request(str(error)) from error
+
+
 _KINDS: dict[str, Apply] = {
     "application/merge-patch+json": _merge,
+    "application/json-patch+json": _json,
+    "application/strategic-merge-patch+json": _strategic,
 }
+APPLY = "application/apply-patch+yaml"
 
 
 async def patch(backend: Backend, call: Call) -> Answer:
     """Change the object by the body. NotFoundError, InvalidError, ConflictError (only if the patch names a resourceVersion)."""
+    if media_type(call.request.content_type) == APPLY:
+        return await apply(backend, call)
     return await change_object(backend, call, lambda old: _checked(call, old, apply_patch(call, old)))
 
 
