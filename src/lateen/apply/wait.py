@@ -18,7 +18,7 @@ from lateen.apply.world import World
 from lateen.errors import FailedError
 from lateen.kube.meta import Object, controller_of, meta, parse_time, uid_of
 
-_COALESCE = 0.005  # seconds: one judgement for a burst of changes
+_COALESCE, _SHARE = 0.005, 4  # seconds, and times what a judgement takes: one judgement for a burst of changes
 _EVENT_SLACK = 2.0  # seconds that an event may be older than the apply: timestamps have whole ones
 
 _PENDING = Health(State.progressing, "waits to be applied")
@@ -46,7 +46,6 @@ class Watcher:
         self._began, self._since = world.clock.monotonic(), world.clock.now()
         self._expected: dict[Ref, Object] = {}
         self._waiters: list[_Waiter] = []
-        self._told: set[tuple[str, int]] = set()
         self._error: BaseException | None = None
         self.health: dict[Ref, Health] = {}
         self._owner = TaskOwner("health", on_error=self._broken)
@@ -78,10 +77,12 @@ class Watcher:
         while True:
             await self._world.changed.wait()
             self._world.changed.clear()
+            began = self._world.clock.monotonic()
             self._judge_all()
             self._tell_events()
             self._wake()
-            await self._world.clock.sleep(_COALESCE)
+            took = self._world.clock.monotonic() - began
+            await self._world.clock.sleep(max(_COALESCE, took * _SHARE))
 
     def _broken(self, name: str, error: BaseException) -> None:
         self._error = error
@@ -120,11 +121,8 @@ class Watcher:
         return waiter.done.done()
 
     def _tell_events(self) -> None:
-        for event in self._world.all("Event"):
-            key = (uid_of(event), event.get("count") or (event.get("series") or {}).get("count") or 1)
-            if key in self._told:
-                continue
-            self._told.add(key)
+        while self._world.news:
+            event = self._world.news.popleft()
             if self._recent(event) and (ref := self._about(event)) is not None:
                 kind, reason, text = (str(event.get(f) or "") for f in ("type", "reason", "message"))
                 self._listener(EventSeen(ref=ref, type=kind, reason=reason, message=text))

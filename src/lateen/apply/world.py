@@ -6,6 +6,7 @@ Health rules see it through ``health.View``. Kinds that the user may not list ar
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -31,6 +32,7 @@ class World:
     def __init__(self, client: Client, *, clock: Clock, patience: Patience) -> None:
         self.client, self.clock, self.patience = client, clock, patience
         self.changed = asyncio.Event()
+        self.news: deque[Object] = deque()  # Kubernetes events, as they come; whoever reads them takes them
         self._owner = TaskOwner("apply")
         self._informers = InformerSet(client, clock)
         self._followed: dict[tuple[str, str, str], Informer] = {}
@@ -67,6 +69,8 @@ class World:
         informer.add_index(_BY_OWNER, _owner_uid)
         informer.add_index(_BY_UID, lambda o: (uid_of(o),))
         informer.subscribe(lambda *_: self.changed.set())
+        if resource is resources.EVENTS:
+            informer.subscribe(lambda _, new: self.news.append(new) if new is not None else None)
         self._followed[(resource.group, resource.kind, namespace)] = informer
         return informer
 
