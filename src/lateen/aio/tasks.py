@@ -67,6 +67,15 @@ async def gather(works: Iterable[Awaitable[T]]) -> list[T]:
     return [t.result() for t in tasks]
 
 
+async def outcomes(works: Iterable[Awaitable[T]]) -> list[T | Exception]:
+    """Run ``works`` together, each to its end: results and errors in order. For writes, which are not undone by cancelling."""
+    results = await asyncio.gather(*works, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, Exception):
+            raise result
+    return results  # type: ignore[return-value]
+
+
 async def _await(work: Awaitable[T]) -> T:
     return await work
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,9 @@ from lateen.kube.resources import Resource
 log = logging.getLogger(__name__)
 Handler = Callable[[Object | None, Object | None], None]
 IndexFunction = Callable[[Object], Iterable[str]]
-_AGAIN = Backoff(first=0.05, most=5.0)
+_AGAIN = Backoff(first=0.05, most=5.0, jitter=0.5)
 _PAGE = 2000
+_STEADY = 1.0  # seconds: a watch that ends earlier without an event counts as a failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +52,19 @@ class Informer:
         namespace: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self.resource = resource
         self.scope = Scope(namespace=namespace, label_selector=label_selector, field_selector=field_selector)
-        self._client, self._clock = client, clock
+        self._client, self._clock, self._draw = client, clock, draw
         self._objects: dict[Key, Object] = {}
         self._handlers: list[Handler] = []
         self._indexers: dict[str, IndexFunction] = {}
         self._indexes: dict[str, dict[str, dict[Key, Object]]] = {}
         self._synced = asyncio.Event()
         self._version = ""
+        self._ahead: dict[Key, int] = {}
+        self._events = 0
 
     @property
     def resource_version(self) -> str:
@@ -107,20 +112,35 @@ class Informer:
         for obj in list(self._objects.values()):
             handler(None, obj)
 
+    def wrote(self, obj: Object) -> None:
+        """Show at once what this process just wrote (the server's answer), ahead of the watch: read your own writes.
+
+        Nothing happens when the watch is past it already, or where resource versions are not numbers.
+        """
+        number = _number(obj)
+        if self.has_synced and self.scope == Scope() and number > _digits(self._version):
+            key = key_of(obj)
+            if number > self._ahead.get(key, 0):
+                self._ahead[key] = number
+                self._put(obj)
+
     async def run(self) -> None:
-        """List, watch, and do it again after every failure, until cancelled."""
+        """List, watch, and do it again whenever it ends, until cancelled."""
         failures = 0
         while True:
+            began, events = self._clock.monotonic(), self._events
             try:
                 if not self._version:
                     await self._list()
-                failures = 0
                 await self._watch()
             except ExpiredError:
                 self._version = ""
             except (ApiError, TransportError) as error:
                 log.info("informer of %s: %s", self.resource.group_resource, error)
-                await self._clock.sleep(_AGAIN.delay(failures))
+            if self._events > events or self._clock.monotonic() - began >= _STEADY:
+                failures = 0
+            else:
+                await self._clock.sleep(_AGAIN.delay(failures, self._draw()))
                 failures += 1
 
     async def _list(self) -> None:
@@ -139,7 +159,7 @@ class Informer:
             token = page.continue_token
             if not token:
                 break
-        self._replace(fresh)
+        self._replace(fresh, _digits(page.resource_version))
         self._version = page.resource_version
         self._synced.set()
 
@@ -158,17 +178,31 @@ class Informer:
             await events.aclose()  # type: ignore[attr-defined]
 
     def _event(self, event: WatchEvent) -> None:
-        if event.type in ("ADDED", "MODIFIED"):
-            self._put(event.object)
-        elif event.type == "DELETED":
-            self._drop(key_of(event.object), event.object)
+        self._events += 1
+        if event.type != "BOOKMARK" and not self._overtaken(event.object):
+            if event.type == "DELETED":
+                self._drop(key_of(event.object), event.object)
+            else:
+                self._put(event.object)
         self._version = meta(event.object).get("resourceVersion") or self._version
 
-    def _replace(self, fresh: Mapping[Key, Object]) -> None:
-        for key in [k for k in self._objects if k not in fresh]:
+    def _overtaken(self, obj: Object) -> bool:
+        """Whether ``wrote`` already showed something newer; once the watch has caught up, it alone counts again."""
+        ahead = self._ahead.get(key_of(obj)) if self._ahead else None
+        if ahead is None:
+            return False
+        number = _number(obj)
+        if number >= ahead:
+            del self._ahead[key_of(obj)]
+        return number < ahead
+
+    def _replace(self, fresh: Mapping[Key, Object], version: int) -> None:
+        self._ahead = {k: n for k, n in self._ahead.items() if n > version}
+        for key in [k for k in self._objects if k not in fresh and k not in self._ahead]:
             self._drop(key, self._objects[key])
-        for obj in fresh.values():
-            self._put(obj)
+        for key, obj in fresh.items():
+            if key not in self._ahead:
+                self._put(obj)
 
     def _put(self, obj: Object) -> None:
         key = key_of(obj)
@@ -213,12 +247,21 @@ class Informer:
                 log.exception("a handler of %s failed", self.resource.group_resource)
 
 
+def _digits(version: str) -> int:
+    return int(version) if version.isdigit() else -1
+
+
+def _number(obj: Object) -> int:
+    return _digits(meta(obj).get("resourceVersion") or "")
+
+
 class InformerSet:
     """One informer per resource and scope, shared by everybody who asks; started under one owner."""
 
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client, self._clock = client, clock
         self._informers: dict[tuple[Any, ...], Informer] = {}
+        self._tasks: dict[Informer, asyncio.Task[None]] = {}
         self._owner: TaskOwner | None = None
 
     def informer(self, resource: Resource, *, namespace: str = "", label_selector: str = "", field_selector: str = "") -> Informer:
@@ -234,15 +277,24 @@ class InformerSet:
                 label_selector=label_selector,
                 field_selector=field_selector,
             )
-            if self._owner is not None:
-                self._owner.start(found.run(), resource.group_resource)
+            self._run(found)
         return found
+
+    def drop(self, informer: Informer) -> None:
+        """Stop and forget an informer, because its resource is gone. Its last objects stay with those who hold it."""
+        self._informers = {k: i for k, i in self._informers.items() if i is not informer}
+        if (task := self._tasks.pop(informer, None)) is not None:
+            task.cancel()
 
     def start(self, owner: TaskOwner) -> None:
         """Run every informer, now and later, as tasks of ``owner``."""
         self._owner = owner
         for informer in self._informers.values():
-            owner.start(informer.run(), informer.resource.group_resource)
+            self._run(informer)
+
+    def _run(self, informer: Informer) -> None:
+        if self._owner is not None:
+            self._tasks[informer] = self._owner.start(informer.run(), f"informer of {informer.resource.group_resource}")
 
     async def synced(self) -> None:
         """Return once every informer asked for so far delivered its first list."""
