@@ -16,7 +16,7 @@ from lateen.apply import order
 from lateen.apply.diff import Action, Verb, compare
 from lateen.apply.inventory import Inventory
 from lateen.apply.manifest import Manifest
-from lateen.apply.refs import Ref, intent, ref_of
+from lateen.apply.refs import Ref, group_of, intent, ref_of
 from lateen.apply.refusals import explain
 from lateen.client import Client
 from lateen.client.discovery import Discovery
@@ -64,7 +64,7 @@ async def prepare(kinds: Discovery, manifests: Sequence[Manifest], *, namespace:
         except InputError as error:
             errors.append(error)
     if errors:
-        raise ExceptionGroup("manifests", errors)
+        raise ExceptionGroup("manifests", list({str(e): e for e in errors}.values()))
     return result
 
 
@@ -87,10 +87,18 @@ def _wanted(
 
 
 def _unknown_kind(obj: Object, found: Mapping[tuple[str, str], Resource | None], where: str) -> InputError:
-    known = [r.kind for r in found.values() if r is not None]
-    near = difflib.get_close_matches(obj["kind"], [*known, *order.KINDS], n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "is its CustomResourceDefinition installed?"
+    group = group_of(obj["apiVersion"])
+    known = {r.kind for r in found.values() if r is not None and r.group == group} | (
+        set(order.KINDS) if "." not in group else set()
+    )
+    near = difflib.get_close_matches(obj["kind"], sorted(known - {obj["kind"]}), n=1, cutoff=0.8)
+    hint = f"did you mean {near[0]!r}?" if near else _INSTALL.get(group, "is its CustomResourceDefinition installed?")
     return InputError(f"the cluster has no kind {obj['kind']!r} in {obj['apiVersion']}", where=where, hint=hint)
+
+
+_INSTALL = {
+    "gateway.networking.k8s.io": "routes need the Gateway API: install its standard channel, https://gateway-api.sigs.k8s.io"
+}
 
 
 async def decide(client: Client, wanted: Mapping[Ref, Wanted], *, force: bool) -> tuple[dict[Ref, Action], dict[Ref, Object]]:
