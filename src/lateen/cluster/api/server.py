@@ -17,6 +17,7 @@ from lateen.client.seam import Request, Response
 from lateen.cluster.api import statuses
 from lateen.cluster.api.bootstrap import bootstrap
 from lateen.cluster.api.call import Answer, Backend, Call, Verb
+from lateen.cluster.api.conversions import CONVERSIONS
 from lateen.cluster.api.discovery.pages import DiscoveryCache
 from lateen.cluster.api.health import Health
 from lateen.cluster.api.metrics import Metrics
@@ -64,7 +65,7 @@ class ApiServer:
         clock = clock or SystemClock()
         self.backend = Backend(
             storage=storage,
-            registry=Registry(builtin() if resources is None else resources),
+            registry=Registry(builtin() if resources is None else resources, conversions=CONVERSIONS),
             clock=clock,
             streams=WatchStreams(clock),
         )

@@ -182,8 +182,3 @@ def invalid_scale(name: str, causes: Sequence[Mapping[str, str]]) -> InvalidErro
 def unprocessable(why: str) -> InvalidError:
     """422 without an object: the change cannot be carried out."""
     return InvalidError(why)
-
-
-def unprocessable(why: str) -> InvalidError:
-    """A patch that cannot be carried out on this object."""
-    return InvalidError(why, details={})

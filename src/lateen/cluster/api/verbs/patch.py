@@ -8,13 +8,13 @@ from typing import Any
 from lateen.cluster.api import statuses
 from lateen.cluster.api.bodies import decode, expect_kind, load_json, media_type
 from lateen.cluster.api.call import Answer, Backend, Call
-from lateen.cluster.api.types import type_node
 from lateen.cluster.api.verbs.apply import apply
 from lateen.cluster.api.writing import change_object
 from lateen.kube.meta import Object
 from lateen.kube.patches.json import PatchError, json_patch
 from lateen.kube.patches.merge import merge_patch
 from lateen.kube.patches.strategic import strategic_merge
+from lateen.kube.schemas import SchemaNode, type_of
 
 Apply = Callable[[Call, Object, Any], Any]
 
@@ -43,9 +43,15 @@ def _strategic(call: Call, old: Object, patch: Any) -> Any:
     if not isinstance(patch, dict):
         raise statuses.bad_request("the patch must be an object")
     try:
-        return strategic_merge(old, patch, type_node(call.served))
+        return strategic_merge(old, patch, _type(old))
     except ValueError as error:
         raise statuses.bad_request(str(error)) from error
+
+
+def _type(old: Object) -> SchemaNode | None:
+    """The type of what is patched: a Scale has another one than its resource."""
+    group, _, version = str(old["apiVersion"]).rpartition("/")
+    return type_of(group, version, str(old["kind"]))
 
 
 _KINDS: dict[str, Apply] = {
