@@ -1,16 +1,17 @@
 """The seams of the node agent: the Gate that a pod's start and end wait for, the Runtime that runs containers, the PodNetwork.
 
-``runtimes/{process,oci,fake}`` implement Runtime, ``networks/{loopback,netns}`` implement PodNetwork. The Gate is filled from
-outside (the server composes traffic in); OPEN_GATE is the default.
+``runtimes/{process,oci}`` implement Runtime, ``networks/{loopback,netns}`` implement PodNetwork, ``images`` implements Images. The
+Gate is filled from outside (the server composes traffic in); OpenGate is the default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from lateen.errors import FailedError
 from lateen.kube.meta import Object
 
 Blocked = Callable[[str, str], None]
@@ -66,13 +67,15 @@ class ContainerSpec:
     attempt: int
     image: str  # as written in the pod
     rootfs: Path | None  # unpacked image, None when the runtime needs none
+    scratch: Path  # a folder of this attempt's own: changes to the image's files go there
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: str
-    log: Path  # the file that receives stdout and stderr, in CRI log format
+    log: Path  # receives stdout and stderr as they are; when each part was written is noted beside it (shim.logtimes)
     mounts: Sequence[Mount] = ()
     uid: int | None = None
     gid: int | None = None
+    groups: Sequence[int] = ()
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -87,6 +90,35 @@ class ContainerState:
     exit_code: int | None = None
     reason: str = ""  # Completed, Error, OOMKilled, StartError
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalImage:
+    """An image on this machine: ``digest`` is ``sha256:...``, ``rootfs`` its unpacked files (None: the host's own root)."""
+
+    digest: str
+    rootfs: Path | None
+    entrypoint: Sequence[str] = ()
+    cmd: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str = "/"
+    user: str = ""
+
+
+class ImageError(FailedError):
+    """The image cannot be had. ``reason`` is ErrImagePull, ErrImageNeverPull or InvalidImageName."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+class Images(Protocol):
+    """Where images come from."""
+
+    async def ensure(self, ref: str, policy: str) -> LocalImage:
+        """The image, unpacked. ``policy`` is Always, IfNotPresent or Never. ImageError with a message a person can act on."""
+        ...
 
 
 class Runtime(Protocol):
@@ -111,7 +143,7 @@ class Runtime(Protocol):
         ...
 
     async def signal(self, container_id: str, signal: int) -> None:
-        """Send a signal to the container's whole process group. Nothing happens if it ended."""
+        """Send a signal to the container's whole process group (SIGKILL: to all that came of it). Nothing happens if it ended."""
         ...
 
     async def exec(self, container_id: str, argv: Sequence[str], *, seconds: float) -> tuple[int, bytes]:
@@ -143,4 +175,26 @@ class PodNetwork(Protocol):
 
     async def detach(self, pod_uid: str) -> None:
         """Give the address back. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """What of a log: PodLogOptions of the API. ``since`` is a moment in seconds since 1970."""
+
+    container: str = ""
+    previous: bool = False
+    follow: bool = False
+    timestamps: bool = False
+    tail: int | None = None
+    since: float | None = None
+    limit_bytes: int | None = None
+
+
+class NodeLogs(Protocol):
+    """What ``kubectl logs`` asks of a node."""
+
+    def read(self, pod: Object, options: LogOptions) -> AsyncIterator[bytes]:
+        """Chunks of the log; with ``follow`` until the container ended for good. BadRequestError (before the first chunk) for an
+        unknown container, or one that has not started yet, worded as the kubelet does."""
         ...

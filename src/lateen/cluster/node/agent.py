@@ -1,0 +1,194 @@
+"""The node agent: registers the node, renews its lease, runs a worker for each pod bound to it, adopts what already runs.
+
+Made and run by ``cluster.boot``, one per real node. What it does not do: choose nodes (scheduler), notice dead nodes (node
+lifecycle controller), send traffic (whoever fills the Gate).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lateen.aio.clock import Clock
+from lateen.aio.tasks import TaskOwner
+from lateen.client.client import Client
+from lateen.client.informer import InformerSet
+from lateen.cluster.node.context import NodeContext
+from lateen.cluster.node.node_object import capacity
+from lateen.cluster.node.registration import Registration
+from lateen.cluster.node.seam import ContainerState, Gate, Images, PodNetwork, Runtime
+from lateen.cluster.node.worker import PodWorker, remove_folder
+from lateen.errors import LateenError
+from lateen.kube.meta import Object, key_of, meta, uid_of
+from lateen.kube.resources import CONFIGMAPS, PODS, SECRETS
+from lateen.reconcile.events import Recorder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """One node. ``folder`` is its own, ``ip`` its InternalIP and the pods' hostIP; ``unprivileged_start``: see kube.addresses."""
+
+    name: str
+    folder: Path
+    ip: str = "127.0.0.1"
+    unprivileged_start: int = 0
+    labels: Mapping[str, str] | None = None
+
+
+class NodeAgent:
+    """``run`` until cancelled: pods go on running. ``informers`` is the process's shared set; its pods informer is used."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        *,
+        client: Client,
+        informers: InformerSet,
+        clock: Clock,
+        runtime: Runtime,
+        images: Images,
+        network: PodNetwork,
+        gate: Gate,
+    ) -> None:
+        self.settings = settings
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        resources = capacity(settings.folder)
+        self._recorder = Recorder(client, clock, component="kubelet", host=settings.name)
+        self.context = NodeContext(
+            node=settings.name,
+            folder=settings.folder,
+            client=client,
+            clock=clock,
+            runtime=runtime,
+            images=images,
+            network=network,
+            gate=gate,
+            recorder=self._recorder,
+            allocatable=resources,
+            unprivileged_start=settings.unprivileged_start,
+        )
+        self.registration = Registration(
+            client, clock, settings.name, runtime=runtime.name, resources=resources, ip=settings.ip, labels=settings.labels
+        )
+        self._informers = informers
+        self._workers: dict[str, PodWorker] = {}
+        self._states: dict[str, list[ContainerState]] = {}
+        self._owner: TaskOwner | None = None
+        self.ready = asyncio.Event()
+
+    @property
+    def pods(self) -> int:
+        """How many pods this node runs."""
+        return len(self._workers)
+
+    async def run(self) -> None:
+        """Register (tried until it works), adopt, serve. Sets ``ready`` when the node is registered and pods are being run."""
+        async with TaskOwner(f"node {self.settings.name}") as owner:
+            self._owner = owner
+            await self._register()
+            self._recorder.start(owner)
+            owner.start(self.registration.keep(), "lease")
+            pods = self._informers.informer(PODS)
+            await pods.synced()
+            await self._collect()
+            pods.subscribe(self._pod_changed)
+            for resource in (CONFIGMAPS, SECRETS):
+                self._informers.informer(resource).subscribe(self._config_changed)
+            await self._drop_orphans()
+            self.ready.set()
+            await asyncio.Event().wait()
+
+    async def _register(self) -> None:
+        pause = 0.1
+        while True:
+            try:
+                node = await self.registration.register()
+                self._recorder.normal({"apiVersion": "v1", "kind": "Node", **node}, "Starting", "Starting kubelet.")
+                return
+            except LateenError as error:
+                log.warning("node %s could not be registered: %s", self.settings.name, error)
+                await self.context.clock.sleep(pause)
+                pause = min(5.0, pause * 2)
+
+    async def _collect(self) -> None:
+        """What the runtime has, by pod: the worker of each pod takes it over."""
+        for state in (await self.context.runtime.states()).values():
+            self._states.setdefault(state.id.partition("_")[0], []).append(state)
+
+    async def _drop_orphans(self) -> None:
+        """End containers of pods that were deleted while nobody looked, and remove their folders."""
+        assert self._owner is not None
+        for uid in set(self._states) - set(self._workers):
+            self._owner.start(self._drop(uid, self._states.pop(uid)), f"orphans of {uid}")
+        folder = self.settings.folder / "pods"
+        left = [p.name for p in folder.iterdir() if p.name not in self._workers] if folder.is_dir() else []
+        for uid in left:
+            await asyncio.to_thread(remove_folder, self.context, uid)
+            await self.context.network.detach(uid)
+
+    async def _drop(self, uid: str, states: list[ContainerState]) -> None:
+        for state in states:
+            if state.exit_code is None:
+                log.warning("container %s belongs to no pod: it is ended", state.id)
+                await self.context.runtime.signal(state.id, signal.SIGKILL)
+                await self.context.runtime.wait(state.id)
+            await self.context.runtime.remove(state.id)
+        await self.context.network.detach(uid)
+        await asyncio.to_thread(remove_folder, self.context, uid)
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        pod = new or old
+        if pod is None or (pod.get("spec") or {}).get("nodeName") != self.settings.name:
+            return
+        worker = self._workers.get(uid_of(pod))
+        if new is None:
+            if worker is not None:
+                worker.gone()
+        elif worker is not None:
+            worker.update(new)
+        else:
+            self._begin(new)
+
+    def _begin(self, pod: Object) -> None:
+        assert self._owner is not None
+        uid = uid_of(pod)
+        self._workers[uid] = PodWorker(self.context, pod, self._states.pop(uid, ()))
+        self._owner.start(self._work(self._workers[uid]), f"pod {key_of(pod)}")
+
+    async def _work(self, worker: PodWorker) -> None:
+        """A worker that fails by a defect is started again: a pod without one would be nobody's."""
+        pause = 1.0
+        while True:
+            try:
+                await worker.run()
+            except Exception:
+                log.exception("the worker of pod %s failed; again in %.0f s", key_of(worker.pod), pause)
+                await self.context.clock.sleep(pause)
+                pause = min(60.0, pause * 2)
+                worker = await self._replacement(worker)
+            else:
+                self._workers.pop(worker.uid, None)
+                return
+
+    async def _replacement(self, failed: PodWorker) -> PodWorker:
+        states = [s for s in (await self.context.runtime.states()).values() if s.id.partition("_")[0] == failed.uid]
+        fresh = PodWorker(self.context, failed.pod, states)
+        if failed.removed:
+            fresh.gone()
+        self._workers[failed.uid] = fresh
+        return fresh
+
+    def _config_changed(self, old: Object | None, new: Object | None) -> None:
+        changed = new or old
+        if changed is None or self._owner is None:
+            return
+        namespace = meta(changed).get("namespace")
+        for worker in self._workers.values():
+            if meta(worker.pod).get("namespace") == namespace and not worker.ending:
+                worker.refresh()

@@ -1,0 +1,461 @@
+"""One container of one pod on this node: its attempts, start, probes, hooks and end. Used by ``worker``, which decides when.
+
+Attempt n of container c of the pod u is ``u_c_n`` everywhere: in the shim, in containerID, in log paths. That is how a restarted
+daemon finds it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lateen.aio.tasks import TaskOwner
+from lateen.cluster.node import probe as probing
+from lateen.cluster.node.context import NodeContext
+from lateen.cluster.node.decide import SIDECAR, Observed
+from lateen.cluster.node.environment import ConfigError, Sources, environment, expand, references
+from lateen.cluster.node.networks.loopback import holder
+from lateen.cluster.node.prober import Prober, Reports
+from lateen.cluster.node.seam import ContainerSpec, ContainerState, ImageError, LocalImage
+from lateen.cluster.node.status import ContainerFacts
+from lateen.cluster.node.timing import Deadline
+from lateen.cluster.node.volumes import Volumes
+from lateen.errors import FailedError, LateenError, NotFoundError
+from lateen.kube.meta import Object, meta, parse_time, uid_of
+from lateen.kube.resources import CONFIGMAPS, SECRETS, SERVICES, Resource
+
+log = logging.getLogger(__name__)
+_RETRY, _IMAGE_FIRST, _IMAGE_MOST = 5.0, 10.0, 300.0
+_KEPT = 2  # attempts whose logs are kept: the current one and the one before
+_LAST_LINES = 2048  # bytes of the log that become a message (terminationMessagePolicy FallbackToLogsOnError)
+
+
+class Container:
+    """``pod`` gives the newest pod with its address in the status; ``changed`` wakes the worker."""
+
+    def __init__(
+        self,
+        context: NodeContext,
+        spec: Mapping[str, Any],
+        kind: str,
+        *,
+        pod: Callable[[], Object],
+        volumes: Volumes,
+        network: Callable[[], Mapping[str, str]],
+        changed: Callable[[], None],
+        owner: TaskOwner,
+    ) -> None:
+        self._context, self.spec, self.kind, self._pod = context, spec, kind, pod
+        self._volumes, self._network, self._changed, self._owner = volumes, network, changed, owner
+        self.name: str = spec["name"]
+        self.attempts: list[ContainerState] = []
+        self.number = -1
+        self.failures = 0
+        self.waiting: tuple[str, str] | None = None
+        self.started = self.ready = self.starting = self.stopping = False
+        self.image_id = ""
+        self._held_until, self._image_failures = 0.0, 0
+        self._ended = asyncio.Event()
+        self._probes: TaskOwner | None = None
+
+    # What is known
+
+    @property
+    def current(self) -> ContainerState | None:
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def running(self) -> bool:
+        return self.current is not None and self.current.exit_code is None
+
+    def observed(self) -> Observed:
+        """For ``decide``."""
+        now, current = self._context.clock, self.current
+        age = 0.0
+        if current is not None and current.exit_code is not None:
+            age = max(0.0, (now.now() - parse_time(current.finished_at)).total_seconds())
+        return Observed(
+            name=self.name,
+            kind=self.kind,
+            attempted=current is not None,
+            running=self.running or self.starting,
+            started=self.started and self.running,
+            exit_code=(current.exit_code or 0) if current is not None else 0,
+            age=age,
+            failures=self.failures,
+            held=max(0.0, self._held_until - now.monotonic()),
+        )
+
+    def facts(self) -> ContainerFacts:
+        """For the status."""
+        waiting = None if self.running else self.waiting
+        return ContainerFacts(
+            name=self.name,
+            image=self.spec.get("image", ""),
+            kind=self.kind,
+            attempts=tuple(self.attempts),
+            restarts=max(0, self.number),
+            waiting=waiting,
+            started=self.started,
+            ready=self.ready and self.running,
+            image_id=self.image_id,
+        )
+
+    def release(self) -> None:
+        """Try at once what waits for a missing ConfigMap or Secret: something changed."""
+        if self.waiting is not None and self.waiting[0] == "CreateContainerConfigError":
+            self._held_until = 0.0
+
+    # Adoption
+
+    def adopt(self, states: Sequence[ContainerState], reported: Mapping[str, Any] | None) -> None:
+        """Take over what the runtime has. ``reported`` is the container's entry in the pod's last written status."""
+        self.attempts = sorted(states, key=lambda s: attempt_number(s.id))[-_KEPT:]
+        reported = reported or {}
+        self.image_id = reported.get("imageID") or ""
+        self.number = max([attempt_number(s.id) for s in self.attempts] + [int(reported.get("restartCount") or 0) - 1])
+        self.failures = max(0, self.number)
+        if not self.running:
+            return
+        same = str(reported.get("containerID") or "").endswith(self.attempts[-1].id)
+        self._follow(started=same and bool(reported.get("started")), ready=same and bool(reported.get("ready")))
+
+    # Start
+
+    def start(self) -> None:
+        """Begin the next attempt in a task."""
+        self.starting = True
+        self._owner.start(self._start(), f"start {self.name}")
+
+    async def _start(self) -> None:
+        try:
+            await self._try_start()
+        except ImageError as error:
+            self._image_failed(error)
+        except ConfigError as error:
+            self._hold("CreateContainerConfigError", str(error), _RETRY)
+            self._event("Failed", f"Error: {error}")
+        except FailedError as error:
+            self._hold("CreateContainerError", str(error), _RETRY)
+            self._event("Failed", f"Error: {error}")
+        except (LateenError, OSError) as error:
+            self._hold("CreateContainerError", str(error), 1.0)
+        finally:
+            self.starting = False
+            self._changed()
+
+    async def _try_start(self) -> None:
+        image = await self._context.images.ensure(self.spec.get("image", ""), self._pull_policy())
+        if self._image_failures or self.number < 0:
+            self._event("Pulled", f'Container image "{self.spec.get("image", "")}" already present on machine', normal=True)
+        self._image_failures, self.image_id = 0, image.digest
+        number = self.number + 1
+        spec = await self._prepare(image, number)
+        state = await self._context.runtime.start(spec)
+        if self.current is not None:
+            self.failures += 1
+        self.number, self.waiting, self._held_until = number, None, 0.0
+        self.attempts = [*self.attempts, state][-_KEPT:]
+        self._event("Created", f"Created container: {self.name}", normal=True)
+        if state.exit_code is None:
+            self._event("Started", f"Started container {self.name}", normal=True)
+            self._follow(started=False, ready=False)
+        else:
+            self._event("Failed", f"Error: failed to start container {self.name}: {state.message}")
+        await self._prune(number)
+
+    def _pull_policy(self) -> str:
+        return str(self.spec.get("imagePullPolicy") or "IfNotPresent")
+
+    async def _prepare(self, image: LocalImage, number: int) -> ContainerSpec:
+        pod, uid = self._pod(), uid_of(self._pod())
+        env = environment(pod, self.spec, await self._sources(pod, image), self._context.allocatable)
+        mounts = await asyncio.to_thread(self._volumes.mounts, self.spec, lambda text: expand(text, env))
+        path = self._context.log_path(uid, self.name, number)
+        await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+        user, group = _identity(pod, self.spec)
+        return ContainerSpec(
+            id=f"{uid}_{self.name}_{number}",
+            pod_uid=uid,
+            name=self.name,
+            attempt=number,
+            image=self.spec.get("image", ""),
+            rootfs=image.rootfs,
+            scratch=self._context.pod_folder(uid) / "changes" / self.name / str(number),
+            argv=_command(self.spec, image, env),
+            env=env,
+            cwd=self.spec.get("workingDir") or image.workdir,
+            log=path,
+            mounts=mounts,
+            uid=user,
+            gid=group,
+            groups=_groups(pod),
+            resources=self.spec.get("resources") or {},
+        )
+
+    async def _sources(self, pod: Object, image: LocalImage) -> Sources:
+        client, namespace = self._context.client, meta(pod).get("namespace", "")
+        configmaps, secrets = references(self.spec)
+        services = list((await client.list(SERVICES, namespace)).items)
+        if namespace != "default" and (master := await self._get(SERVICES, "kubernetes", "default")):
+            services.insert(0, master)
+        return Sources(
+            configmaps={n: await self._get(CONFIGMAPS, n, namespace) for n in configmaps},
+            secrets={n: await self._get(SECRETS, n, namespace) for n in secrets},
+            services=[{"kind": "Service", **s} for s in services],
+            network={"HOSTNAME": meta(pod).get("name", ""), **self._network()},
+            image=image.env,
+            unprivileged_start=self._context.unprivileged_start,
+        )
+
+    async def _get(self, resource: Resource, name: str, namespace: str) -> Object | None:
+        try:
+            return {"kind": resource.kind, **await self._context.client.get(resource, name, namespace)}
+        except NotFoundError:
+            return None
+
+    def _image_failed(self, error: ImageError) -> None:
+        delay = min(_IMAGE_MOST, _IMAGE_FIRST * 2**self._image_failures)
+        ref = self.spec.get("image", "")
+        if error.reason == "ErrImagePull":
+            if self._image_failures == 0:
+                self._event("Failed", f'Failed to pull image "{ref}": {error}')
+                self._event("Failed", "Error: ErrImagePull")
+            self._hold("ErrImagePull", str(error), delay)
+            self._owner.start(self._pull_backs_off(ref, str(error)), f"image {self.name}")
+        else:
+            self._event("Failed" if error.reason == "ErrImageNeverPull" else "InspectFailed", str(error))
+            self._hold(error.reason, str(error), delay)
+        self._image_failures += 1
+
+    async def _pull_backs_off(self, ref: str, message: str) -> None:
+        """After a moment of ErrImagePull the reason becomes ImagePullBackOff, as the kubelet's second look makes it."""
+        await self._context.clock.sleep(1.0)
+        if self.waiting is not None and self.waiting[0] == "ErrImagePull":
+            self.waiting = ("ImagePullBackOff", f'Back-off pulling image "{ref}": ErrImagePull: {message}')
+            self._event("BackOff", f'Back-off pulling image "{ref}"', normal=True)
+            self._changed()
+
+    def _hold(self, reason: str, message: str, seconds: float) -> None:
+        self.waiting = (reason, message)
+        self._held_until = self._context.clock.monotonic() + seconds
+
+    async def _prune(self, number: int) -> None:
+        """Forget attempts before the last one, and their logs."""
+        uid = uid_of(self._pod())
+        for old in range(max(0, number - 2), number - _KEPT + 1):
+            await self._context.runtime.remove(f"{uid}_{self.name}_{old}")
+            path = self._context.log_path(uid, self.name, old)
+            path.unlink(missing_ok=True)
+            path.with_name(path.name + ".times").unlink(missing_ok=True)
+
+    # Life
+
+    def _follow(self, *, started: bool, ready: bool) -> None:
+        """Watch the running attempt: its end, its hooks and probes."""
+        self._ended = asyncio.Event()
+        self.started, self.ready = started, ready
+        self._probes = TaskOwner(f"probes of {self.attempts[-1].id}")
+        self._owner.start(self._wait(self.attempts[-1]), f"wait {self.name}")
+        self._probes.start(self._attend(started, ready), "attend")
+
+    async def _attend(self, started: bool, ready: bool) -> None:
+        assert self._probes is not None
+        hook = (self.spec.get("lifecycle") or {}).get("postStart")
+        if hook and not started:
+            result = await self._hook(hook, 3600.0)
+            if not result.ok:
+                self._event("FailedPostStartHook", f"PostStartHook failed: {result.message}")
+                self._kill(f"FailedPostStartHook: container {self.name} is restarted", None)
+                return
+        reports = Reports(started=self._on_started, ready=self._on_ready, unhealthy=self._on_unhealthy, kill=self._on_dead)
+        prober = Prober(self.spec, check=self._check, clock=self._context.clock, reports=reports, owner=self._probes)
+        prober.start(started=started, ready=ready)
+
+    async def _wait(self, attempt: ContainerState) -> None:
+        final = await self._final(attempt)
+        await self.stop_probes()
+        final = await self._explained(final)
+        self.attempts = [final if a.id == final.id else a for a in self.attempts]
+        self.started = self.ready = self.stopping = False
+        current = self.current
+        if current is not None and _ran_for(final) >= 600:
+            self.failures = 0
+        self._ended.set()
+        self._changed()
+
+    async def _final(self, attempt: ContainerState) -> ContainerState:
+        while True:
+            try:
+                return await self._context.runtime.wait(attempt.id)
+            except KeyError:  # the runtime has forgotten what it ran
+                now = self._context.clock.now().isoformat().replace("+00:00", "Z")
+                message = "The container could not be located when the pod was looked at"
+                return replace(attempt, exit_code=137, finished_at=now, reason="ContainerStatusUnknown", message=message)
+            except LateenError as error:
+                log.warning("container %s cannot be watched: %s", attempt.id, error)
+                await self._context.clock.sleep(1.0)
+
+    async def stop_probes(self) -> None:
+        """No more checks of this attempt."""
+        if self._probes is not None:
+            probes, self._probes = self._probes, None
+            await probes.close()
+
+    async def _explained(self, final: ContainerState) -> ContainerState:
+        """With a message that helps a person: who holds the port, or the last lines of the log."""
+        if not final.exit_code or final.message or self.stopping:
+            return final
+        tail = await asyncio.to_thread(_tail, self._context.log_path(uid_of(self._pod()), self.name, self.number))
+        if "in use" in tail.lower() and (said := await asyncio.to_thread(self._conflict)):
+            self._event("AddressInUse", said)
+            return replace(final, message=said)
+        if self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            return replace(final, message=tail)
+        return final
+
+    def _conflict(self) -> str:
+        """Who listens where this container wanted to. Blocking."""
+        ip = (self._pod().get("status") or {}).get("podIP") or "127.0.0.1"
+        for port in self.spec.get("ports") or ():
+            found = holder(ip, int(port.get("containerPort") or 0))
+            if found is None:
+                continue
+            who = f"process {found.pid} ({found.name})" if found.pid else "a process of another user"
+            if found.mark:
+                uid, _, rest = found.mark.partition("_")
+                who += f", container {rest.rpartition('_')[0]} of the pod with uid {uid}"
+            hint = ": make it listen on the address in $HOST" if found.everywhere else ""
+            return f"port {port['containerPort']} cannot be bound: {who} listens on {found.address}{hint}"
+        return ""
+
+    def _on_started(self) -> None:
+        self.started = True
+        self._changed()
+
+    def _on_ready(self, ready: bool) -> None:
+        if self.ready != ready:
+            self.ready = ready
+            self._changed()
+
+    def _on_unhealthy(self, kind: str, message: str) -> None:
+        self._event("Unhealthy", f"{kind} probe failed: {message}")
+
+    def _on_dead(self, kind: str, probe: Mapping[str, Any]) -> None:
+        self._kill(f"Container {self.name} failed {kind} probe, will be restarted", probe.get("terminationGracePeriodSeconds"))
+
+    async def _check(self, probe: Mapping[str, Any], seconds: float) -> probing.Result:
+        ip = (self._pod().get("status") or {}).get("podIP") or "127.0.0.1"
+        return await probing.check(probe, self.spec, ip, self._exec, seconds)
+
+    async def _exec(self, argv: Sequence[str], *, seconds: float) -> tuple[int, bytes]:
+        current = self.current
+        if current is None or current.exit_code is not None:
+            raise FailedError("container not running")
+        return await self._context.runtime.exec(current.id, argv, seconds=seconds)
+
+    async def _hook(self, hook: Mapping[str, Any], seconds: float) -> probing.Result:
+        if "sleep" in hook:
+            await self._context.clock.sleep(float(hook["sleep"]["seconds"]))
+            return probing.Result(True)
+        return await self._check(hook, seconds)
+
+    # End
+
+    def _kill(self, message: str, grace: int | None) -> None:
+        """End the attempt so that it is restarted."""
+        if self.stopping:
+            return
+        seconds = grace if grace is not None else (self._pod().get("spec") or {}).get("terminationGracePeriodSeconds", 30)
+        self._owner.start(self.stop(Deadline(self._context.clock, float(seconds)), message), f"kill {self.name}")
+
+    async def stop(self, deadline: Deadline, message: str) -> None:
+        """preStop, SIGTERM, and SIGKILL at the deadline (two seconds after SIGTERM at the earliest). Returns when it ended."""
+        current = self.current
+        if current is None or current.exit_code is not None:
+            return
+        if self.stopping:  # a second reason to end: the earlier one is on its way
+            await self._force(current, deadline)
+            return
+        self.stopping = True
+        self._event("Killing", message, normal=True)
+        hook = (self.spec.get("lifecycle") or {}).get("preStop")
+        if hook and deadline.left() > 0:
+            await deadline.bound(self._pre_stop(hook, deadline), self._owner, f"preStop {self.name}")
+            if 0 < deadline.left() < 2 or deadline.left() == 0:
+                deadline = Deadline(self._context.clock, 2.0)
+        if deadline.left() > 0:
+            await self._context.runtime.signal(current.id, self._stop_signal())
+        await self._force(current, deadline)
+
+    async def _force(self, current: ContainerState, deadline: Deadline) -> None:
+        """Wait for the end until the deadline, then make it so."""
+        if not await deadline.bound(self._ended.wait(), self._owner, f"end of {self.name}"):
+            await self._context.runtime.signal(current.id, signal.SIGKILL)
+            await self._ended.wait()
+
+    def _stop_signal(self) -> int:
+        name = (self.spec.get("lifecycle") or {}).get("stopSignal") or "SIGTERM"
+        return int(getattr(signal, name, signal.SIGTERM))
+
+    async def _pre_stop(self, hook: Mapping[str, Any], deadline: Deadline) -> None:
+        result = await self._hook(hook, max(1.0, deadline.left()))
+        if not result.ok:
+            self._event("FailedPreStopHook", f"PreStopHook failed: {result.message}")
+
+    async def forget(self) -> None:
+        """Drop every ended attempt from the runtime."""
+        for attempt in self.attempts:
+            await self._context.runtime.remove(attempt.id)
+
+    def _event(self, reason: str, message: str, *, normal: bool = False) -> None:
+        place = "spec.initContainers" if self.kind in ("init", SIDECAR) else "spec.containers"
+        record = self._context.recorder.normal if normal else self._context.recorder.warning
+        record(self._pod(), reason, message, field=f"{place}{{{self.name}}}")
+
+
+def attempt_number(container_id: str) -> int:
+    """The n of ``<pod uid>_<container>_<n>``."""
+    return int(container_id.rpartition("_")[2])
+
+
+def _command(container: Mapping[str, Any], image: LocalImage, env: Mapping[str, str]) -> list[str]:
+    command, args = container.get("command"), container.get("args")
+    argv = [*command, *(args or ())] if command else [*image.entrypoint, *(args or image.cmd)]
+    if not argv:
+        raise ConfigError("no command specified: the image has none, and the container sets neither command nor args")
+    return [expand(a, env) for a in argv] if command or args else argv
+
+
+def _identity(pod: Object, container: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The uid and gid that the pod asks for: only root can give them."""
+    if os.geteuid() != 0:
+        return None, None
+    both = {**((pod.get("spec") or {}).get("securityContext") or {}), **(container.get("securityContext") or {})}
+    return both.get("runAsUser"), both.get("runAsGroup")
+
+
+def _groups(pod: Object) -> list[int]:
+    context = (pod.get("spec") or {}).get("securityContext") or {}
+    return [*(context.get("supplementalGroups") or ()), *([context["fsGroup"]] if context.get("fsGroup") is not None else [])]
+
+
+def _ran_for(state: ContainerState) -> float:
+    start: datetime = parse_time(state.started_at)
+    return (parse_time(state.finished_at) - start).total_seconds()
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LAST_LINES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

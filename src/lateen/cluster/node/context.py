@@ -1,0 +1,37 @@
+"""What every pod worker of one node shares. Made by the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lateen.aio.clock import Clock
+from lateen.client.client import Client
+from lateen.cluster.node.seam import Gate, Images, PodNetwork, Runtime
+from lateen.reconcile.events import Recorder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeContext:
+    """``folder`` is the node's own; ``unprivileged_start`` is 0 where every port can be bound (see kube.addresses)."""
+
+    node: str
+    folder: Path
+    client: Client
+    clock: Clock
+    runtime: Runtime
+    images: Images
+    network: PodNetwork
+    gate: Gate
+    recorder: Recorder
+    allocatable: Mapping[str, str]
+    unprivileged_start: int = 0
+
+    def pod_folder(self, uid: str) -> Path:
+        """Where everything of one pod lies: volumes, logs, changes to image files."""
+        return self.folder / "pods" / uid
+
+    def log_path(self, uid: str, container: str, attempt: int) -> Path:
+        """The raw log of one attempt."""
+        return self.pod_folder(uid) / "logs" / container / f"{attempt}.log"

@@ -1,0 +1,1 @@
+"""Ways to give a pod its place on the network."""
