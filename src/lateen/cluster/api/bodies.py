@@ -64,8 +64,9 @@ def decode(request: Request, expected: Resource | None = None) -> Any:
         return load_yaml(bytes(body))
     if kind == PROTOBUF:
         return _protobuf(bytes(body))
+    known = f"application/json, application/yaml, {PROTOBUF}"
     raise statuses.unsupported_media_type(
-        f"the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, {PROTOBUF}"
+        f"the body of the request was in an unknown format - accepted media types include: {known}"
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from lateen.client.seam import Request
+from lateen.cluster.api.allocation import ServiceAddresses
 from lateen.cluster.api.paths import ResourcePath
 from lateen.cluster.api.registry import Registry, Served
 from lateen.cluster.storage.seam import Record, Storage
@@ -161,6 +162,7 @@ class Backend:
     registry: Registry
     clock: Clock
     streams: WatchStreams
+    addresses: ServiceAddresses
     locks: KeyLocks = field(default_factory=KeyLocks)
     list_cache: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 

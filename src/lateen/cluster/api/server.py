@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
+from ipaddress import IPv4Network
 from typing import Any
 
 from lateen.aio.clock import Clock, SystemClock
 from lateen.aio.tasks import TaskOwner
 from lateen.client.seam import Request, Response
 from lateen.cluster.api import statuses
-from lateen.cluster.api.bootstrap import bootstrap
+from lateen.cluster.api.allocation import ServiceAddresses
+from lateen.cluster.api.bootstrap import bootstrap, publish
 from lateen.cluster.api.call import Answer, Backend, Call, Verb
 from lateen.cluster.api.conversions import CONVERSIONS
 from lateen.cluster.api.discovery.pages import DiscoveryCache
@@ -39,6 +41,7 @@ from lateen.cluster.api.verbs.watch import watch
 from lateen.cluster.api.watching import WatchStreams
 from lateen.cluster.storage.seam import Storage
 from lateen.errors import ApiError, StorageError
+from lateen.kube import addresses
 from lateen.kube.resources import Resource, builtin
 
 log = logging.getLogger(__name__)
@@ -61,13 +64,21 @@ _PLAIN = frozenset(("application/json", "*/*", ""))
 class ApiServer:
     """One API server over one storage. ``async with`` it: entering stores the bootstrap objects, leaving ends every watch."""
 
-    def __init__(self, storage: Storage, *, clock: Clock | None = None, resources: Iterable[Resource] | None = None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        clock: Clock | None = None,
+        resources: Iterable[Resource] | None = None,
+        service_network: IPv4Network | None = None,
+    ) -> None:
         clock = clock or SystemClock()
         self.backend = Backend(
             storage=storage,
             registry=Registry(builtin() if resources is None else resources, conversions=CONVERSIONS),
             clock=clock,
             streams=WatchStreams(clock),
+            addresses=ServiceAddresses(service_network or addresses.service_network(0)),
         )
         self.metrics, self.health, self.discovery = Metrics(), Health(), DiscoveryCache()
         self._tasks = TaskOwner("api")
@@ -81,6 +92,7 @@ class ApiServer:
 
     async def start(self) -> None:
         """Store what every cluster has from the start; begin to tick watches."""
+        self.backend.addresses.load(self.backend.objects("", "v1", "services"))
         await bootstrap(self.backend)
         self._tasks.start(self.backend.streams.run(), "watch-ticks")
 
@@ -88,6 +100,10 @@ class ApiServer:
         """End watches and own tasks. The storage is the caller's. Idempotent."""
         self.backend.streams.close()
         await self._tasks.close()
+
+    async def publish(self, host: str, port: int) -> None:
+        """Say where the server is: the Service ``kubernetes`` and its EndpointSlice in ``default``."""
+        await publish(self.backend, host, port)
 
     def handler_for(self, user: UserInfo) -> Callable[[Request], Awaitable[Response]]:
         """The in-process door for ``user``: what ``client.inprocess.InProcessTransport`` takes."""

@@ -36,7 +36,6 @@ async def create_object(backend: Backend, call: Call, obj: Object, *, own: Own =
         try:
             return await _store_new(backend, call, prepared)
         except KeyExistsError as error:
-            strategy_for(call.served).removed(backend, prepared)
             if not base or attempt == _ATTEMPTS - 1:
                 raise statuses.already_exists(call.served.resource, prepared["metadata"]["name"]) from error
     raise AssertionError("unreachable")
@@ -58,15 +57,19 @@ def _prepared(backend: Backend, call: Call, obj: Object, own: Own) -> Object:
 
 
 async def _store_new(backend: Backend, call: Call, obj: Object) -> Answer:
-    served = call.served
+    served, strategy = call.served, strategy_for(call.served)
     key = served.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-    stored = served.to_storage(obj)
-    if call.dry_run:
-        if backend.storage.get(key) is not None:
-            raise KeyExistsError(key)
-        strategy_for(served).removed(backend, obj)
-        return Answer(status=201, obj=obj)
-    record = await backend.storage.create(key, stored)
+    strategy.reserve(backend, call, obj, None)
+    happened = False
+    try:
+        if call.dry_run:
+            if backend.storage.get(key) is not None:
+                raise KeyExistsError(key)
+            return Answer(status=201, obj=obj)
+        record = await backend.storage.create(key, served.to_storage(obj))
+        happened = True
+    finally:
+        (strategy.stored if happened else strategy.release)(backend, obj, None)
     return answer(served, record, status=201)
 
 
@@ -97,12 +100,24 @@ async def change_held(backend: Backend, call: Call, record: Record, change: Chan
     new = _settle(backend, call, new, old, own)
     if metadata.same_but_bookkeeping(new, old) and not ownership.changed(new, old):
         return answer(served, record)
-    if call.dry_run:
-        new["metadata"]["resourceVersion"] = str(record.revision)
-        return Answer(obj=new)
-    if _finished(new, strategy_for(served)):
+    if _finished(new, strategy_for(served)) and not call.dry_run:
         return await remove(backend, served, record, last=served.to_storage(new))
-    return answer(served, await backend.storage.update(record.key, served.to_storage(new), expect=record.revision))
+    return await _store_changed(backend, call, record, new, old)
+
+
+async def _store_changed(backend: Backend, call: Call, record: Record, new: Object, old: Object) -> Answer:
+    served, strategy = call.served, strategy_for(call.served)
+    strategy.reserve(backend, call, new, old)
+    happened = False
+    try:
+        if call.dry_run:
+            new["metadata"]["resourceVersion"] = str(record.revision)
+            return Answer(obj=new)
+        stored = await backend.storage.update(record.key, served.to_storage(new), expect=record.revision)
+        happened = True
+    finally:
+        (strategy.stored if happened else strategy.release)(backend, new, old)
+    return answer(served, stored)
 
 
 def _check_revision(call: Call, new: Object, record: Record) -> None:

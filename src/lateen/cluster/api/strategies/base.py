@@ -10,7 +10,9 @@ from lateen.kube.meta import Object
 
 OnCreate = Callable[[Backend, Call, Object], None]
 OnUpdate = Callable[[Backend, Call, Object, Object], None]
-OnDelete = Callable[[Backend, Object], None]
+OnReserve = Callable[[Backend, Call, Object, Object | None], None]
+OnOutcome = Callable[[Backend, Object, Object | None], None]
+OnRemoved = Callable[[Backend, Object], None]
 
 
 def _nothing(*_: object) -> None:
@@ -19,8 +21,11 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """``create(backend, call, new)``, ``update(backend, call, new, old)``, ``status_update`` likewise, ``removed(backend, old)``
-    after it left storage.
+    """What is special about a kind.
+
+    ``create(backend, call, new)``, ``update(backend, call, new, old)`` and ``status_update`` prepare an object before validation.
+    ``reserve(backend, call, new, old or None)`` takes what only one object may have, as the last step before storing; then
+    exactly one of ``release`` (the write did not happen) and ``stored`` follows. ``removed(backend, old)``: it left storage.
 
     ``status``: status is a subresource. ``status_metadata``: writes to status may change labels and annotations too.
     ``returns_object``: delete answers the object, not a Status. ``spec_finalizers``: ``spec.finalizers`` hold it as well
@@ -30,7 +35,10 @@ class Strategy:
     create: OnCreate = _nothing
     update: OnUpdate = _nothing
     status_update: OnUpdate = _nothing
-    removed: OnDelete = _nothing
+    reserve: OnReserve = _nothing
+    release: OnOutcome = _nothing
+    stored: OnOutcome = _nothing
+    removed: OnRemoved = _nothing
     status: bool = False
     generation: bool = False
     status_metadata: bool = False

@@ -40,7 +40,6 @@ STRATEGIES = {
     "core/namespaces": Strategy(create=_new_namespace, update=_update_namespace, spec_finalizers=True),
     "core/pods": Strategy(create=_new_pod, status_metadata=True, returns_object=True),
     "core/nodes": Strategy(status_metadata=True),
-    "core/services": Strategy(returns_object=True),
     "core/serviceaccounts": Strategy(returns_object=True),
     "core/persistentvolumes": Strategy(returns_object=True),
     "core/persistentvolumeclaims": Strategy(returns_object=True),

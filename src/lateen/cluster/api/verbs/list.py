@@ -14,6 +14,12 @@ from lateen.errors import CompactedError
 from lateen.kube.meta import Object
 
 _CACHED_LISTS = 64
+_TOO_OLD = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
+    "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided "
+    "token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was "
+    "returned and now may show up in the list."
+)
 
 
 async def list_(backend: Backend, call: Call) -> Answer:
@@ -98,13 +104,7 @@ def _page(backend: Backend, prefix: str, *, start: str, revision: Revision | Non
         return backend.storage.list(prefix, start=start, revision=revision)
     except CompactedError as error:
         if following:
-            raise statuses.expired(
-                "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
-                "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided "
-                "token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was "
-                "returned and now may show up in the list.",
-                continue_token=Continue(-1, start).encode(),
-            ) from error
+            raise statuses.expired(_TOO_OLD, continue_token=Continue(-1, start).encode()) from error
         raise statuses.expired("The resourceVersion for the provided list is too old.") from error
 
 
