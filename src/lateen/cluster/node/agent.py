@@ -18,6 +18,7 @@ from lateen.aio.tasks import TaskOwner
 from lateen.client.client import Client
 from lateen.client.informer import InformerSet
 from lateen.cluster.node.context import NodeContext
+from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.node_object import capacity
 from lateen.cluster.node.registration import Registration
 from lateen.cluster.node.seam import ContainerState, Gate, Images, PodNetwork, Runtime
@@ -42,7 +43,8 @@ class NodeSettings:
 
 
 class NodeAgent:
-    """``run`` until cancelled: pods go on running. ``informers`` is the process's shared set; its pods informer is used."""
+    """``run`` until cancelled: pods go on running. ``informers`` is the process's shared set; its pods informer is used. ``logs``
+    is what the API server's ``pods/log`` reads for pods of this node."""
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class NodeAgent:
             client, clock, settings.name, runtime=runtime.name, resources=resources, ip=settings.ip, labels=settings.labels
         )
         self._informers = informers
+        self.logs = Logs(settings.folder, clock, lambda pod: informers.informer(PODS).get(key_of(pod)))
         self._workers: dict[str, PodWorker] = {}
         self._states: dict[str, list[ContainerState]] = {}
         self._owner: TaskOwner | None = None
