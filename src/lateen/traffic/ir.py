@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from types import MappingProxyType
 from typing import NamedTuple
 
 from lateen.kube.meta import Key
@@ -244,9 +243,9 @@ class Snapshot:
     """Everything at one moment. ``mesh_routes`` replaces the plain forwarding of a service port by routes (GAMMA)."""
 
     version: int = 0
-    services: Mapping[Key, Service] = MappingProxyType({})
+    services: Mapping[Key, Service] = field(default_factory=dict)
     gateways: tuple[GatewayPort, ...] = ()
-    mesh_routes: Routes = MappingProxyType({})
+    mesh_routes: Routes = field(default_factory=dict)
 
     def port(self, key: PortKey) -> ServicePort | None:
         """The service port, if there is one."""
@@ -259,7 +258,7 @@ class Snapshot:
 
     def consistent(self) -> list[str]:
         """What is wrong with it, in words; empty when every rule holds. A snapshot that is not consistent is not served."""
-        return [*self._dangling(), *self._clashes(), *self._bad_routes()]
+        return [*self._dangling(), *self._bad_routes()]
 
     def _dangling(self) -> Iterator[str]:
         wanted = self.routed() | {t for routes in self.mesh_routes.values() for r in routes for t in r.targets()}
@@ -267,7 +266,8 @@ class Snapshot:
             if self.port(target) is None:
                 yield f"a route points to {target}, which is not in the snapshot"
 
-    def _clashes(self) -> Iterator[str]:
+    def clashes(self) -> Iterator[str]:
+        """Who wants the place of somebody else. Not fatal: the proxy refuses the second one, by name."""
         taken: dict[tuple[str, int], str] = {}
         places = [((s.address, p.listen), str(p.key)) for s in self.services.values() if s.address for p in s.ports]
         places += [((g.address, g.listen), f"gateway {g.gateway} port {g.port}") for g in self.gateways]

