@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -41,38 +42,37 @@ class Logs:
         if not attempts:
             raise BadRequestError(_not_started(pod, name))
         left = options.limit_bytes
-        async for chunk in self._chunks(pod, folder, attempts[-1], name, options):
-            if left is not None:
-                chunk, left = chunk[:left], left - len(chunk)
-            if chunk:
-                yield chunk
-            if left is not None and left <= 0:
-                return
+        async with aclosing(self._chunks(pod, folder, attempts[-1], name, options)) as chunks:
+            async for chunk in chunks:
+                yield chunk if left is None else chunk[:left]
+                if left is not None and (left := left - len(chunk)) <= 0:
+                    return
 
-    async def _chunks(self, pod: Object, folder: Path, attempt: int, name: str, options: LogOptions) -> AsyncIterator[bytes]:
-        reader = _Reader(folder / f"{attempt}.log", options)
-        await asyncio.to_thread(reader.seek)
-        while True:
-            while chunk := await asyncio.to_thread(reader.next):
-                yield chunk
-            if not options.follow or options.previous:
-                break
-            ended, over = self._end(pod, name, attempt)
-            if ended and (chunk := await asyncio.to_thread(reader.next)):
-                yield chunk
-                continue
-            later = [n for n in await asyncio.to_thread(_attempts, folder) if n > attempt] if ended else []
-            if later:
-                attempt = later[0]
-                reader.close()
-                reader = _Reader(folder / f"{attempt}.log", LogOptions(timestamps=options.timestamps))
-                continue
-            if over:
-                break
-            await self._clock.sleep(_POLL)
-        if last := reader.rest():
-            yield last
-        reader.close()
+    async def _chunks(self, pod: Object, folder: Path, attempt: int, name: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
+        reader = await asyncio.to_thread(_Reader, folder / f"{attempt}.log", options)
+        try:
+            while True:
+                while chunk := await asyncio.to_thread(reader.next):
+                    yield chunk
+                if not options.follow or options.previous:
+                    break
+                ended, over = self._end(pod, name, attempt)
+                if ended and (chunk := await asyncio.to_thread(reader.next)):
+                    yield chunk  # written between the last look and the end
+                    continue
+                later = [n for n in await asyncio.to_thread(_attempts, folder) if n > attempt] if ended else []
+                if later:
+                    attempt = later[0]
+                    reader.close()
+                    reader = await asyncio.to_thread(_Reader, folder / f"{attempt}.log", LogOptions(timestamps=options.timestamps))
+                elif over:
+                    break
+                else:
+                    await self._clock.sleep(_POLL)
+            if last := reader.rest():
+                yield last
+        finally:
+            reader.close()
 
     def _end(self, pod: Object, name: str, attempt: int) -> tuple[bool, bool]:
         """(whether this attempt has ended, whether nothing will come any more)."""
@@ -87,14 +87,15 @@ class Logs:
 
 
 class _Reader:
-    """Whole lines of one file from where the options say."""
+    """Whole lines of one file from where the options say. Blocking."""
 
     def __init__(self, path: Path, options: LogOptions) -> None:
         self._path, self._options = path, options
         self._file = path.open("rb")
         self._rest, self._offset = b"", 0
+        self._seek()
 
-    def seek(self) -> None:
+    def _seek(self) -> None:
         """Go to the first line that is wanted."""
         times, sizes, start = logtimes.read(str(self._path))
         offset = start

@@ -1,0 +1,109 @@
+"""Reading raw logs: tail, since, timestamps, previous, following across a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lateen.aio.clock import SystemClock
+from lateen.aio.tasks import TaskOwner
+from lateen.cluster.node.logs import Logs
+from lateen.cluster.node.seam import LogOptions
+from lateen.errors import BadRequestError
+from lateen.kube.meta import Object
+from lateen.shim.logtimes import RECORD
+
+SECOND = 10**9
+
+
+def pod(state: Object | None = None, *, attempt: int = 0, phase: str = "Running", **more: Any) -> Object:
+    status = {"name": "app", "restartCount": attempt, "containerID": f"lateen://u_app_{attempt}", "state": state or {"running": {}}}
+    spec = {"containers": [{"name": "app"}], **more}
+    return {"metadata": {"name": "p", "uid": "u"}, "spec": spec, "status": {"phase": phase, "containerStatuses": [status]}}
+
+
+class Files:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "pods/u/logs/app"
+        self.folder.mkdir(parents=True)
+        self.now: Object | None = pod()
+        self.logs = Logs(folder, SystemClock(), lambda _: self.now)
+
+    def write(self, text: str, attempt: int = 0, at: int | None = None) -> None:
+        path = self.folder / f"{attempt}.log"
+        with path.open("a") as file:
+            file.write(text)
+        if at is not None:
+            with (self.folder / f"{attempt}.log.times").open("ab") as times:
+                times.write(RECORD.pack(at * SECOND, path.stat().st_size))
+
+    async def read(self, **options: Any) -> str:
+        return b"".join([chunk async for chunk in self.logs.read(self.now or pod(), LogOptions(**options))]).decode()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+async def test_tail(files: Files) -> None:
+    files.write("".join(f"{i}\n" for i in range(30000)) + "last")
+    assert await files.read(tail=2) == "29999\nlast"
+    assert await files.read(tail=0) == ""
+    assert (await files.read(tail=20000)).startswith("10001\n")
+    assert (await files.read(tail=10**6)).startswith("0\n1\n")
+    files.write("\n")
+    assert await files.read(tail=2) == "29999\nlast\n"
+
+
+async def test_since_and_timestamps(files: Files) -> None:
+    files.write("a\nb\n", at=1000)
+    files.write("c\n", at=2000)
+    assert await files.read(since=1500.0) == "c\n"
+    assert await files.read(since=900.0) == "a\nb\nc\n"
+    assert await files.read(timestamps=True, tail=2) == "1970-01-01T00:16:40.000000000Z b\n1970-01-01T00:33:20.000000000Z c\n"
+
+
+async def test_limit_bytes(files: Files) -> None:
+    files.write("hello\nworld\n")
+    assert await files.read(limit_bytes=8) == "hello\nwo"
+
+
+async def test_previous(files: Files) -> None:
+    files.write("old\n", 0)
+    files.write("new\n", 1)
+    files.now = pod(attempt=1)
+    assert await files.read() == "new\n"
+    assert await files.read(previous=True) == "old\n"
+    files.now = pod()
+    with pytest.raises(BadRequestError, match='previous terminated container "app" in pod "p" not found'):
+        await files.read(previous=True)
+
+
+async def test_what_cannot_be_read_is_said_as_the_kubelet_does(files: Files) -> None:
+    files.now = pod({"waiting": {"reason": "ImagePullBackOff"}})
+    with pytest.raises(BadRequestError, match="is waiting to start: trying and failing to pull image"):
+        await files.read()
+    with pytest.raises(BadRequestError, match="container nope is not valid for pod p"):
+        await files.read(container="nope")
+    files.now = pod(containers=[{"name": "app"}, {"name": "b"}])
+    with pytest.raises(BadRequestError, match=r"must be specified for pod p, choose one of: \[app b\]"):
+        await files.read()
+
+
+async def test_following_goes_on_across_a_restart_and_ends_with_the_pod(files: Files) -> None:
+    files.write("one\n")
+    async with TaskOwner("t") as owner:
+        reading = owner.start(files.read(follow=True), "read")
+        await asyncio.sleep(0.05)
+        files.write("two\n")
+        files.write("three\n", 1)
+        files.now = pod(attempt=1)
+        await asyncio.sleep(0.25)
+        assert not reading.done()
+        files.write("four", 1)
+        files.now = pod({"terminated": {}}, attempt=1, phase="Failed")
+        assert await asyncio.wait_for(reading, 2) == "one\ntwo\nthree\nfour"
