@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lateen.aio.clock import Clock
 from lateen.errors import FailedError, TransportError
@@ -115,8 +115,7 @@ class _Wire(asyncio.Protocol):
         self._asked: dict[int, asyncio.Future[Any]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's transports are not of asyncio's classes
 
     def data_received(self, data: bytes) -> None:
         *lines, self._incoming = (self._incoming + data).split(b"\n")

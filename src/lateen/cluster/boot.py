@@ -1,0 +1,230 @@
+"""Puts the embedded cluster together in one process and one loop: storage, API server, controllers, scheduler, nodes.
+
+Made by ``server`` (with traffic's gate) and by ``testing`` (without). Order: ``start_api``, then ``start_nodes``. Stopping lets pods
+go on (``detach``) or ends them with everything else (``stop``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lateen.aio.clock import Clock
+from lateen.aio.tasks import TaskOwner, gather
+from lateen.client.client import Client
+from lateen.client.discovery import Discovery
+from lateen.client.informer import InformerSet
+from lateen.client.inprocess import InProcessTransport
+from lateen.cluster import controllers
+from lateen.cluster.api.auth.authenticator import Authenticator
+from lateen.cluster.api.auth.kubeconfig import kubeconfig
+from lateen.cluster.api.auth.pki import Pki, load_or_make
+from lateen.cluster.api.auth.tokens import ServiceAccountTokens, StaticTokens
+from lateen.cluster.api.bootstrap import publish
+from lateen.cluster.api.https import HttpsServer
+from lateen.cluster.api.server import ApiServer
+from lateen.cluster.api.user import ADMIN, UserInfo
+from lateen.cluster.controllers.kit import Kit, Settings
+from lateen.cluster.controllers.volumes import STANDARD
+from lateen.cluster.node.agent import NodeAgent, NodeSettings
+from lateen.cluster.node.images import StoreImages
+from lateen.cluster.node.networks.loopback import LoopbackNetwork
+from lateen.cluster.node.runtimes.fake import HollowNodes
+from lateen.cluster.node.runtimes.process import ProcessRuntime
+from lateen.cluster.node.seam import Gate, OpenGate
+from lateen.cluster.scheduler.loop import Scheduler
+from lateen.cluster.storage.memory import MemoryStorage
+from lateen.cluster.storage.seam import Storage
+from lateen.cluster.storage.sqlite import SqliteStorage
+from lateen.errors import AlreadyExistsError, InputError
+from lateen.images.layout import ImageStore
+from lateen.kube import addresses
+from lateen.kube.meta import Object
+from lateen.kube.resources import STORAGECLASSES, Resource
+from lateen.reconcile import Manager
+from lateen.reconcile.events import Recorder
+from lateen.shim.client import ShimClient
+
+log = logging.getLogger(__name__)
+MASTERS = ("system:masters", "system:authenticated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootSettings:
+    """What to boot. ``socket`` gives short socket paths by purpose; ``api_port`` 0 takes a free one."""
+
+    name: str
+    folder: Path
+    images: Path
+    socket: Callable[[str], Path]
+    slice: int
+    api_port: int = 0
+    nodes: Sequence[str] = ("node-0",)
+    fake_nodes: int = 0
+    node_grace: float = 40.0
+    durable: bool = True
+    unprivileged_start: int = field(default_factory=lambda: unprivileged_start())
+
+
+def unprivileged_start() -> int:
+    """The first port this user can bind; 0 for root."""
+    if os.geteuid() == 0:
+        return 0
+    return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+
+
+class Cluster:
+    """One embedded cluster. ``client`` has every right; ``informers`` are shared by everything in the process."""
+
+    def __init__(self, settings: BootSettings, clock: Clock) -> None:
+        self.settings, self.clock = settings, clock
+        self.agents: list[NodeAgent] = []
+        self.shims: list[ShimClient] = []
+        self.hollow: HollowNodes | None = None
+        self.server = ""
+        self._owner = TaskOwner(f"cluster {settings.name}")
+        self._storage: Storage | None = None
+        self._https: HttpsServer | None = None
+
+    async def start_api(self) -> None:
+        """Storage, API server, informers, controllers, scheduler. InputError when the port is taken."""
+        s = self.settings
+        s.folder.mkdir(parents=True, exist_ok=True)
+        network = addresses.service_network(s.slice)
+        self._storage = await asyncio.to_thread(self._open_storage)
+        self.pki = await asyncio.to_thread(load_or_make, s.folder / "pki", ("127.0.0.1", str(network[1])))
+        self.api = self._make_api(self._storage, self.pki)
+        await self.api.start()
+        await self._listen()
+        self.client = self.client_for("system:lateen", MASTERS)
+        self.informers = InformerSet(self.client, self.clock)
+        self.informers.start(self._owner)
+        await self._control()
+
+    def _open_storage(self) -> Storage:
+        return SqliteStorage.open(self.settings.folder / "state.db") if self.settings.durable else MemoryStorage()
+
+    def _make_api(self, storage: Storage, pki: Pki) -> ApiServer:
+        def find(plural: str, namespace: str, name: str) -> Object | None:
+            return api.backend.get("", "v1", plural, namespace, name)
+
+        self.tokens = ServiceAccountTokens(pki.service_account_key, clock=self.clock, find=find)
+        api = ApiServer(storage, clock=self.clock, service_network=addresses.service_network(self.settings.slice))
+        return api
+
+    async def _listen(self) -> None:
+        static = StaticTokens(self.settings.folder / "pki" / "tokens.json")
+        self._https = HttpsServer(self.api, authenticator=Authenticator(static, self.tokens), tls=self.pki.server_context())
+        try:
+            port = await self._https.start("127.0.0.1", self.settings.api_port)
+        except OSError as error:
+            raise InputError(
+                f"port {self.settings.api_port} of 127.0.0.1 is taken: {error.strerror}",
+                hint="stop what listens there, or choose another with --api-port",
+            ) from error
+        self.server = f"https://127.0.0.1:{port}"
+        await publish(self.api.backend, "127.0.0.1", port)
+        file = self.settings.folder / "kubeconfig"
+        if not file.exists() or self.server not in file.read_text():
+            text = kubeconfig(name=self.settings.name, server=self.server, ca=self.pki.ca.certificate, token=static.add(ADMIN))
+            await asyncio.to_thread(_write_private, file, text)
+
+    async def _control(self) -> None:
+        recorder = Recorder(self.client_for("system:kube-controller-manager", MASTERS), self.clock, component="controller-manager")
+        recorder.start(self._owner)
+        kit = Kit(
+            client=self.client_for("system:kube-controller-manager", MASTERS, manager="kube-controller-manager"),
+            informers=self.informers,
+            discovery=Discovery(self.client),
+            clock=self.clock,
+            recorder=recorder,
+            settings=Settings(
+                volumes=self.settings.folder / "volumes",
+                root_ca=self.pki.ca.certificate.decode(),
+                node_grace=self.settings.node_grace,
+            ),
+        )
+        await self._ensure(STORAGECLASSES, STANDARD)
+        await Manager(controllers.build(kit)).start(self._owner)
+        scheduler = Scheduler(
+            self.client_for("system:kube-scheduler", MASTERS, manager="kube-scheduler"), self.clock, informers=self.informers
+        )
+        self._owner.start(scheduler.run(), "scheduler")
+
+    async def _ensure(self, resource: Resource, obj: Object) -> None:
+        try:
+            await self.client.create(resource, obj)
+        except AlreadyExistsError:
+            return
+
+    def client_for(self, user: str, groups: Sequence[str], *, manager: str = "lateen") -> Client:
+        """An in-process client as ``user``."""
+        handler = self.api.handler_for(UserInfo(name=user, groups=tuple(groups)))
+        return Client(InProcessTransport(handler), field_manager=manager)
+
+    async def start_nodes(self, gate: Gate | None = None) -> None:
+        """Real and hollow nodes; returns when all are ready."""
+        images = StoreImages(ImageStore(self.settings.images))
+        for name in self.settings.nodes:
+            await self._start_node(name, images, gate or OpenGate())
+        if self.settings.fake_nodes:
+            names = [f"fake-{i}" for i in range(self.settings.fake_nodes)]
+            self.hollow = HollowNodes(
+                names, client=self.client_for("system:nodes", MASTERS), informers=self.informers, clock=self.clock
+            )
+            self._owner.start(self.hollow.run(), "hollow nodes")
+        await gather([*(a.ready.wait() for a in self.agents), *([self.hollow.ready.wait()] if self.hollow else [])])
+        # What is alive now lives as long as the cluster: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+
+    async def _start_node(self, name: str, images: StoreImages, gate: Gate) -> None:
+        folder = self.settings.folder / "nodes" / name
+        shim = ShimClient(folder=folder / "shim", socket=self.settings.socket(name), name=name, clock=self.clock)
+        await shim.connect()
+        self.shims.append(shim)
+        network = LoopbackNetwork(self.settings.folder / "network", addresses.pod_network(self.settings.slice))
+        agent = NodeAgent(
+            NodeSettings(name=name, folder=folder, unprivileged_start=self.settings.unprivileged_start),
+            client=self.client_for(f"system:node:{name}", MASTERS, manager="kubelet"),
+            informers=self.informers,
+            clock=self.clock,
+            runtime=ProcessRuntime(shim),
+            images=images,
+            network=network,
+            gate=gate,
+        )
+        self.agents.append(agent)
+        self._owner.start(agent.run(), f"node {name}")
+
+    async def detach(self) -> None:
+        """End the daemon's part; pods go on and the next daemon adopts them."""
+        await self._close()
+        for shim in self.shims:
+            await shim.close()
+
+    async def stop(self, seconds: float = 10.0) -> None:
+        """End everything: pods get SIGTERM, then SIGKILL after ``seconds``."""
+        await self._close()
+        await gather([shim.stop(seconds=seconds) for shim in self.shims])
+
+    async def _close(self) -> None:
+        await self._owner.close()
+        if self._https is not None:
+            await self._https.close()
+        if hasattr(self, "api"):
+            await self.api.close()
+        if self._storage is not None:
+            await self._storage.close()
+
+
+def _write_private(file: Path, text: str) -> None:
+    scratch = file.with_suffix(".new")
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(text)
+    scratch.replace(file)

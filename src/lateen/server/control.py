@@ -1,0 +1,164 @@
+"""Start, stop and ask after a daemon from outside. Used by the CLI and the test plugin; no asyncio on the way.
+
+A daemon holds a lock on ``daemon.lock`` for as long as it lives, so whether one runs is never a guess. It tells how its start
+goes through a pipe, one JSON object per line: ``{"phase": ...}``, then ``{"ready": {...}}`` or ``{"error": ...}``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lateen.errors import DeadlineError, FailedError, InputError
+from lateen.server.home import ClusterHome
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOptions:
+    """How to start. None keeps what the cluster had before (or the default)."""
+
+    nodes: int | None = None
+    fake_nodes: int | None = None
+    api_port: int | None = None
+    gateway_port: int | None = None
+    seconds: float = 60.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def running_pid(cluster: ClusterHome) -> int | None:
+    """The PID of the living daemon, or None."""
+    try:
+        with cluster.lock.open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        text = cluster.lock.read_text().strip()
+        return int(text) if text.isdigit() else None
+
+
+def start(cluster: ClusterHome, options: StartOptions, progress: Progress = lambda _: None) -> dict[str, Any]:
+    """Start the daemon, or find it running; its settings once the API and a node are ready. InputError, FailedError."""
+    if running_pid(cluster) is not None:
+        return wait_ready(cluster, options.seconds)
+    cluster.root.mkdir(parents=True, exist_ok=True)
+    read_end, write_end = os.pipe()
+    try:
+        _spawn(cluster, options, write_end)
+    finally:
+        os.close(write_end)
+    try:
+        return _follow(cluster, read_end, options.seconds, progress)
+    finally:
+        os.close(read_end)
+
+
+def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> None:
+    argv = [sys.executable, "-m", "lateen.server", "--name", cluster.name, "--report-fd", str(report)]
+    asked = {
+        "--nodes": options.nodes,
+        "--fake-nodes": options.fake_nodes,
+        "--api-port": options.api_port,
+        "--gateway-port": options.gateway_port,
+    }
+    for flag, value in asked.items():
+        if value is not None:
+            argv += [flag, str(value)]
+    with cluster.log.open("ab") as log:
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[report],
+            start_new_session=True,
+            cwd="/",
+            env={**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0", "LATEEN_HOME": str(cluster.root.parent.parent)},
+        )
+
+
+def _follow(cluster: ClusterHome, report: int, seconds: float, progress: Progress) -> dict[str, Any]:
+    deadline, buffer = time.monotonic() + seconds, b""
+    while True:
+        ready, _, _ = select.select([report], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise DeadlineError(f"the cluster {cluster.name} was not ready in {seconds:g} s; see {cluster.log}")
+        data = os.read(report, 65536)
+        if not data:
+            raise FailedError(f"the daemon of {cluster.name} ended while starting:\n{log_tail(cluster)}")
+        *lines, buffer = (buffer + data).split(b"\n")
+        for message in map(json.loads, lines):
+            if "error" in message:
+                _raise(message)
+            if "ready" in message:
+                ready_settings: dict[str, Any] = message["ready"]
+                return ready_settings
+            progress(message["phase"])
+
+
+def _raise(message: Mapping[str, Any]) -> None:
+    if message.get("input"):
+        raise InputError(message["error"], hint=message.get("hint", ""))
+    raise FailedError(message["error"])
+
+
+def wait_ready(cluster: ClusterHome, seconds: float) -> dict[str, Any]:
+    """Settings of a running daemon, once it says that it is ready (another process may be starting it)."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pid, settings = running_pid(cluster), cluster.settings()
+        if pid is not None and settings.get("ready_pid") == pid:
+            return settings
+        if pid is None:
+            raise FailedError(f"the daemon of {cluster.name} ended while starting:\n{log_tail(cluster)}")
+        time.sleep(0.02)  # noqa: TID251 - a command-line process waits for another process; there is no loop to block
+    raise DeadlineError(f"the cluster {cluster.name} was not ready in {seconds:g} s; see {cluster.log}")
+
+
+def stop(cluster: ClusterHome, seconds: float = 60.0, progress: Progress = lambda _: None) -> bool:
+    """Stop the daemon, its pods, Envoys and shims; nothing is left running. Whether anything ran."""
+    pid = running_pid(cluster)
+    if pid is not None:
+        progress("stopping the daemon")
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while running_pid(cluster) is not None:
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+                break
+            time.sleep(0.01)  # noqa: TID251 - see wait_ready
+    return _stop_shims(cluster, progress) or pid is not None
+
+
+def _stop_shims(cluster: ClusterHome, progress: Progress) -> bool:
+    """The shims that a killed daemon left behind, with everything they own."""
+    from lateen.server.leftovers import stop_shims
+
+    return stop_shims(cluster, progress)
+
+
+def reset(cluster: ClusterHome, progress: Progress = lambda _: None) -> None:
+    """Stop, then forget everything the cluster stored."""
+    stop(cluster, progress=progress)
+    shutil.rmtree(cluster.root, ignore_errors=True)
+
+
+def log_tail(cluster: ClusterHome, lines: int = 15) -> str:
+    """The last lines of the daemon's log."""
+    try:
+        return "\n".join(cluster.log.read_text(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return "(no log)"

@@ -1,0 +1,135 @@
+"""The daemon of one embedded cluster: takes the lock, composes cluster and traffic, reports when ready, stops on SIGTERM.
+
+SIGTERM and SIGINT end everything. A daemon that is killed leaves pods and Envoys running; the next one adopts them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import signal
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lateen.aio.clock import SystemClock
+from lateen.errors import InputError, LateenError
+from lateen.server.home import ClusterHome, cluster_home, cluster_names
+
+log = logging.getLogger(__name__)
+SLICES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Tells whoever started the daemon how it goes, one JSON object per line."""
+
+    fd: int | None
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Never fails: nobody may be listening any more."""
+        if self.fd is None:
+            return
+        try:
+            os.write(self.fd, json.dumps(message).encode() + b"\n")
+        except OSError:
+            pass
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until told to stop; the exit code."""
+    options = _options(argv)
+    logging.basicConfig(
+        level=os.environ.get("LATEEN_LOG", "INFO").upper(), format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
+    )
+    report = Reporter(options.report_fd)
+    home = cluster_home(options.name)
+    home.root.mkdir(parents=True, exist_ok=True)
+    with home.lock.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report.tell({"error": f"the cluster {options.name} is being started or runs already"})
+            return 1
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        try:
+            _run(home, options, report)
+        except LateenError as error:
+            log.error("%s", error)
+            hint = error.hint if isinstance(error, InputError) else ""
+            message = error.message if isinstance(error, InputError) else str(error)
+            report.tell({"error": message, "input": isinstance(error, InputError), "hint": hint})
+            return 1
+    return 0
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="lateen.server")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--report-fd", type=int)
+    parser.add_argument("--nodes", type=int)
+    parser.add_argument("--fake-nodes", type=int)
+    parser.add_argument("--api-port", type=int)
+    parser.add_argument("--gateway-port", type=int)
+    return parser.parse_args(argv)
+
+
+def _run(home: ClusterHome, options: argparse.Namespace, report: Reporter) -> None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(home, options, report))
+
+
+async def _serve(home: ClusterHome, options: argparse.Namespace, report: Reporter) -> None:
+    from lateen.server.compose import Composition
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    settings = _settings(home, options)
+    composition = Composition(home, settings, SystemClock())
+    try:
+        ready = await composition.start(lambda phase: report.tell({"phase": phase}))
+    except BaseException:
+        await composition.abandon()
+        raise
+    settings |= ready | {"ready_pid": os.getpid()}
+    home.write_settings(settings)
+    report.tell({"ready": settings})
+    await stop.wait()
+    log.info("stopping")
+    await composition.stop()
+    home.write_settings({k: v for k, v in settings.items() if k != "ready_pid"})
+
+
+def _settings(home: ClusterHome, options: argparse.Namespace) -> dict[str, Any]:
+    """What the cluster had before, changed by what is asked for now."""
+    settings: dict[str, Any] = {"name": home.name, "nodes": 1, "fake_nodes": 0, "api_port": 0, "gateway_port": 0, **home.settings()}
+    settings.pop("ready_pid", None)
+    asked = {
+        "nodes": options.nodes,
+        "fake_nodes": options.fake_nodes,
+        "api_port": options.api_port,
+        "gateway_port": options.gateway_port,
+    }
+    settings |= {k: v for k, v in asked.items() if v is not None}
+    if "slice" not in settings:
+        settings["slices"] = _preferred_slices(home)
+    return settings
+
+
+def _preferred_slices(home: ClusterHome) -> list[int]:
+    """Slices in the order to try: not those that other clusters of this user keep, starting where the folder's name falls."""
+    kept = {cluster_home(n).settings().get("slice") for n in cluster_names() if n != home.name}
+    first = zlib.crc32(str(home.root).encode()) % SLICES
+    order = [(first + i) % SLICES for i in range(SLICES)]
+    return [k for k in order if k not in kept] or order
