@@ -81,8 +81,8 @@ def too_long(field: str, limit: int) -> FieldError:
 
 
 def unsupported(field: str, value: Any, known: Iterable[str]) -> FieldError:
-    """The value is none of ``known``."""
-    return FieldError(NOT_SUPPORTED, field, "supported values: " + ", ".join(f'"{k}"' for k in sorted(known)), value)
+    """The value is none of ``known``, which are shown in the order given."""
+    return FieldError(NOT_SUPPORTED, field, "supported values: " + ", ".join(f'"{k}"' for k in known), value)
 
 
 def causes(errors: Iterable[FieldError]) -> list[dict[str, str]]:

@@ -1,0 +1,17 @@
+"""Kinds of which only metadata is checked here: ServiceAccount, and every kind without a file of its own."""
+
+from __future__ import annotations
+
+from lateen.kube import names
+from lateen.kube.meta import Object
+from lateen.kube.validation.base import Errors, metadata
+
+
+def plain(obj: Object, old: Object | None) -> Errors:
+    """Metadata, with a DNS subdomain as name."""
+    yield from metadata(obj, names.dns_subdomain)
+
+
+def path_named(obj: Object, old: Object | None) -> Errors:
+    """Metadata, with any name that a URL path can hold."""
+    yield from metadata(obj, names.path_segment)

@@ -1,0 +1,38 @@
+"""StatefulSet."""
+
+from __future__ import annotations
+
+from lateen.kube import names
+from lateen.kube.meta import Object
+from lateen.kube.validation.base import Errors, metadata, non_negative, one_of
+from lateen.kube.validation.errors import forbidden
+from lateen.kube.validation.workloads import selected_template
+
+_MUTABLE = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
+_LISTED = ", ".join(f"'{name}'" for name in _MUTABLE[:-1]) + f" and '{_MUTABLE[-1]}'"
+
+
+def stateful_set(obj: Object, old: Object | None) -> Errors:
+    """StatefulSet; its name becomes the pods' host names."""
+    yield from metadata(obj, names.dns_label)
+    spec = obj.get("spec") or {}
+    if old is not None and spec == old.get("spec"):
+        return
+    yield from non_negative(spec, "spec", "replicas", "minReadySeconds", "revisionHistoryLimit")
+    yield from one_of(spec, "podManagementPolicy", "spec", ("OrderedReady", "Parallel"))
+    yield from one_of(spec.get("updateStrategy") or {}, "type", "spec.updateStrategy", ("OnDelete", "RollingUpdate"))
+    yield from selected_template(spec, "statefulset")
+    if old is not None and _fixed(spec) != _fixed(old.get("spec") or {}):
+        yield forbidden("spec", f"updates to statefulset spec for fields other than {_LISTED} are forbidden")
+
+
+def _fixed(spec: Object) -> Object:
+    return {k: v for k, v in spec.items() if k not in _MUTABLE}
