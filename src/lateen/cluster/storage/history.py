@@ -9,10 +9,10 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
-from lateen.cluster.storage.seam import Event, Record, Revision
+from lateen.cluster.storage.seam import Event, Revision
 from lateen.errors import CompactedError
 
-# Decoded forms of superseded records are kept for this many events: current watchers may still want them.
+# Decoded forms that nobody shares are kept for this many events: watchers that are about to read still want them.
 _DECODED_EVENTS = 256
 
 
@@ -65,8 +65,6 @@ class History:
 
 
 def _slim(event: Event) -> None:
-    superseded: Record | None = event.previous
-    if superseded is not None:
-        superseded.slim()
-    if event.type == "DELETED":
-        event.record.slim()
+    event.record.slim()
+    if event.previous is not None:
+        event.previous.slim()

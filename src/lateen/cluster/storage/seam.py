@@ -11,6 +11,7 @@ Keys are ``<collection>/<namespace>/<name>`` (or ``<collection>/<name>``), where
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
@@ -20,13 +21,14 @@ import orjson
 from lateen.kube.meta import Object
 
 Revision = NewType("Revision", int)
+_UNSHARED = 2  # the record's own reference and the argument's
 
 
 class Record:
     """One version of one object. ``raw`` is its JSON with ``metadata.resourceVersion`` == ``revision``; ``obj`` is it decoded.
 
-    ``obj`` is decoded on first use and kept while the record is current: most history and many objects are only ever read as
-    bytes, and decoded JSON weighs ten times its text.
+    ``obj`` is decoded on first use. The store drops decoded forms that nobody else holds once they are some events old: many
+    objects are only ever read as bytes, decoded JSON weighs ten times its text, and the garbage collector walks all of it.
     """
 
     __slots__ = ("_obj", "key", "raw", "revision")
@@ -43,8 +45,9 @@ class Record:
         return found
 
     def slim(self) -> None:
-        """Drop the decoded form (the store does this to superseded records); it comes back on demand."""
-        self._obj = None
+        """Drop the decoded form unless somebody shares it (an informer's cache: it costs nothing then). It comes back on demand."""
+        if sys.getrefcount(self._obj) <= _UNSHARED:
+            self._obj = None
 
     def __repr__(self) -> str:
         return f"Record({self.key!r}, {self.revision})"
