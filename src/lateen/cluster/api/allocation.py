@@ -76,9 +76,8 @@ class ServiceAddresses:
         except ValueError as error:
             raise ValueError("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)") from error
         if address not in self.network:
-            raise ValueError(
-                f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid range. The range of valid IPs is {self.network}"
-            )
+            why = f"the provided IP ({wanted}) is not in the valid range. The range of valid IPs is {self.network}"
+            raise ValueError(f"failed to allocate IP {wanted}: {why}")
         if self._ips.get(wanted, owner) != owner:
             raise ValueError(f"failed to allocate IP {wanted}: provided IP is already allocated")
 

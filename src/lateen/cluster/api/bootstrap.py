@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lateen.client.seam import Request
+from lateen.cluster.api.auth import policy
 from lateen.cluster.api.call import Backend, Call
 from lateen.cluster.api.paths import ResourcePath
 from lateen.cluster.api.registry import Served
@@ -27,9 +28,13 @@ async def bootstrap(backend: Backend) -> None:
     """Store what is missing."""
     for name in NAMESPACES:
         await ensure(backend, backend.served("", "v1", "namespaces"), {"metadata": {"name": name}})
+    for obj in policy.objects():
+        served = backend.registry.by_kind(policy.RBAC, obj["kind"], "v1")
+        assert served is not None
+        await put(backend, served, obj)
     for name, (value, use) in _PRIORITIES.items():
         text = f"Used for system critical pods that must {use}."
-        obj: Object = {"metadata": {"name": name}, "value": value, "description": text}
+        obj = {"metadata": {"name": name}, "value": value, "description": text}
         await ensure(backend, backend.served("scheduling.k8s.io", "v1", "priorityclasses"), obj)
 
 

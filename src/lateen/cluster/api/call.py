@@ -23,6 +23,9 @@ from lateen.kube.meta import Object
 
 if TYPE_CHECKING:
     from lateen.aio.clock import Clock
+    from lateen.cluster.api.auth.rbac import Rbac
+    from lateen.cluster.api.auth.tokens import ServiceAccountTokens
+    from lateen.cluster.api.subresources.log import LogSource
     from lateen.cluster.api.user import UserInfo
     from lateen.cluster.api.watching import WatchStream, WatchStreams
 
@@ -154,6 +157,15 @@ class KeyLocks:
         del self._waiting[key]
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may what, and whose a token is: ``user_of(token, audiences)`` asks every kind of token."""
+
+    rbac: Rbac
+    accounts: ServiceAccountTokens
+    user_of: Callable[[str, Sequence[str]], UserInfo | None]
+
+
 @dataclass(slots=True, kw_only=True)
 class Backend:
     """What verbs work on. ``list_cache``: prefix -> (the revision that last changed it, its items' bytes)."""
@@ -163,6 +175,8 @@ class Backend:
     clock: Clock
     streams: WatchStreams
     addresses: ServiceAddresses
+    access: Access
+    logs: LogSource
     locks: KeyLocks = field(default_factory=KeyLocks)
     list_cache: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 

@@ -13,17 +13,18 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
 from lateen.client.seam import Request
 from lateen.cluster.api import statuses
+from lateen.cluster.api.auth.authenticator import Authenticator
 from lateen.cluster.api.call import Answer
 from lateen.cluster.api.server import ApiServer, failure
 from lateen.cluster.api.user import UserInfo
-from lateen.errors import ApiError, UnauthorizedError
+from lateen.errors import ApiError
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +34,6 @@ _DRAIN_FROM = 64 << 10
 _REASONS = {s.value: s.phrase for s in HTTPStatus}
 _HEADS: dict[tuple[int, str], bytes] = {}
 ANONYMOUS = UserInfo(name="system:anonymous", groups=("system:unauthenticated",))
-
-
-class Authenticator(Protocol):
-    """Who stands behind credentials."""
-
-    def authenticate(self, *, token: str, certificate: bytes | None) -> UserInfo | None:
-        """The user of a bearer token or of a verified client certificate (DER); None if there are neither. UnauthorizedError."""
-        ...
 
 
 class Reply:
@@ -107,6 +100,7 @@ class HttpsServer:
 
     def __init__(self, api: ApiServer, *, authenticator: Authenticator | None, tls: ssl.SSLContext | None) -> None:
         self._api, self._authenticator, self._tls = api, authenticator, tls
+        api.authenticator = authenticator
         self._server: _Server | None = None
         self._listener: asyncio.Server | None = None
 
@@ -165,7 +159,7 @@ class HttpsServer:
             user = self._authenticator.authenticate(token=bearer, certificate=self._server.certificates.get(raw.protocol))
         user = user or ANONYMOUS
         if "Impersonate-User" in raw.headers:
-            return self._api.impersonate(user, raw.headers)
+            return self._api.impersonate(user, raw.headers, raw.headers.getall("Impersonate-Group", []))
         if any(name.startswith("Impersonate-") for name in raw.headers if name[:1] in "Ii"):
             raise statuses.internal("requested impersonation without impersonating a user")
         return user
@@ -227,6 +221,3 @@ async def _stream(raw: web.BaseRequest, answer: Answer, chunks: AsyncIterator[by
     finally:
         await chunks.aclose()  # type: ignore[attr-defined] # they are async generators
     return response
-
-
-__all__ = ["ANONYMOUS", "Authenticator", "HttpsServer", "UnauthorizedError"]

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lateen.client.seam import Request
+from lateen.cluster.api import statuses
+from lateen.cluster.api.auth.tokens import openid_configuration
 from lateen.cluster.api.call import Answer
+from lateen.cluster.api.discovery.openapi import serve
 from lateen.cluster.api.discovery.pages import discover
+from lateen.cluster.api.version import VERSION
 
 if TYPE_CHECKING:
     from lateen.cluster.api.server import ApiServer
 
 Page = Callable[["ApiServer", Request], Answer]
-VERSION = {"major": "1", "minor": "37", "gitVersion": "v1.37.0"}
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -47,6 +50,18 @@ def _health(server: ApiServer, request: Request) -> Answer:
     return Answer(status=status, raw=text.encode(), content_type=_TEXT)
 
 
+def _oidc(server: ApiServer, request: Request) -> Answer:
+    if request.path != "/.well-known/openid-configuration":
+        raise statuses.no_such_path()
+    return Answer(obj=openid_configuration(server.url))
+
+
+def _keys(server: ApiServer, request: Request) -> Answer:
+    if request.path != "/openid/v1/jwks":
+        raise statuses.no_such_path()
+    return Answer(obj=server.accounts.jwks(), content_type="application/jwk-set+json")
+
+
 _PAGES: dict[str, Page] = {
     "version": _version,
     "metrics": _metrics,
@@ -55,6 +70,9 @@ _PAGES: dict[str, Page] = {
     "readyz": _health,
     "api": discover,
     "apis": discover,
+    "openapi": serve,
+    ".well-known": _oidc,
+    "openid": _keys,
 }
 
 

@@ -7,7 +7,7 @@ here, in one place.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import Any
@@ -16,10 +16,15 @@ from lateen.aio.clock import Clock, SystemClock
 from lateen.aio.tasks import TaskOwner
 from lateen.client.seam import Request, Response
 from lateen.cluster.api import statuses
+from lateen.cluster.api.access import check, check_path, impersonated, rbac_over
 from lateen.cluster.api.allocation import ServiceAddresses
+from lateen.cluster.api.auth.authenticator import Authenticator
+from lateen.cluster.api.auth.pki import make_ca
+from lateen.cluster.api.auth.tokens import ISSUER, ServiceAccountTokens
 from lateen.cluster.api.bootstrap import bootstrap, publish
-from lateen.cluster.api.call import Answer, Backend, Call, Verb
+from lateen.cluster.api.call import Access, Answer, Backend, Call, Verb
 from lateen.cluster.api.conversions import CONVERSIONS
+from lateen.cluster.api.discovery.openapi import OpenApiCache
 from lateen.cluster.api.discovery.pages import DiscoveryCache
 from lateen.cluster.api.health import Health
 from lateen.cluster.api.metrics import Metrics
@@ -28,6 +33,7 @@ from lateen.cluster.api.nonresource import page_for
 from lateen.cluster.api.paths import ResourcePath, parse_path
 from lateen.cluster.api.presenting import present
 from lateen.cluster.api.registry import Registry, Served
+from lateen.cluster.api.subresources.log import LogSource, no_logs
 from lateen.cluster.api.subresources.table import subresource_for
 from lateen.cluster.api.user import UserInfo
 from lateen.cluster.api.verbs.create import create
@@ -38,10 +44,12 @@ from lateen.cluster.api.verbs.list import list_
 from lateen.cluster.api.verbs.patch import patch
 from lateen.cluster.api.verbs.update import update
 from lateen.cluster.api.verbs.watch import watch
+from lateen.cluster.api.virtual.table import VIRTUAL
 from lateen.cluster.api.watching import WatchStreams
 from lateen.cluster.storage.seam import Storage
 from lateen.errors import ApiError, StorageError
 from lateen.kube import addresses
+from lateen.kube.meta import Object
 from lateen.kube.resources import Resource, builtin
 
 log = logging.getLogger(__name__)
@@ -71,16 +79,26 @@ class ApiServer:
         clock: Clock | None = None,
         resources: Iterable[Resource] | None = None,
         service_network: IPv4Network | None = None,
+        account_key: bytes | None = None,
     ) -> None:
+        """``account_key`` (PEM) signs ServiceAccount tokens; without one a key is made that lives as long as the server."""
         clock = clock or SystemClock()
+        registry = Registry(builtin() if resources is None else resources, conversions=CONVERSIONS)
+        self.accounts = ServiceAccountTokens(account_key or make_ca().key, clock=clock, find=self._find)
+        self.rbac = rbac_over(storage, registry)
         self.backend = Backend(
             storage=storage,
-            registry=Registry(builtin() if resources is None else resources, conversions=CONVERSIONS),
+            registry=registry,
             clock=clock,
             streams=WatchStreams(clock),
             addresses=ServiceAddresses(service_network or addresses.service_network(0)),
+            access=Access(self.rbac, self.accounts, self._user_of),
+            logs=no_logs,
         )
-        self.metrics, self.health, self.discovery = Metrics(), Health(), DiscoveryCache()
+        self.authenticator: Authenticator | None = None
+        self.url = "https://kubernetes.default.svc"
+        self.metrics, self.health = Metrics(), Health()
+        self.discovery, self.openapi = DiscoveryCache(), OpenApiCache()
         self._tasks = TaskOwner("api")
 
     async def __aenter__(self) -> ApiServer:
@@ -101,8 +119,22 @@ class ApiServer:
         self.backend.streams.close()
         await self._tasks.close()
 
+    def _find(self, plural: str, namespace: str, name: str) -> Object | None:
+        return self.backend.get("", "v1", plural, namespace, name)
+
+    def _user_of(self, token: str, audiences: Sequence[str]) -> UserInfo | None:
+        if audiences and ISSUER not in audiences:
+            return self.accounts.user(token, audiences=audiences)
+        found = self.authenticator.authenticate(token=token, certificate=None) if self.authenticator is not None else None
+        return found or self.accounts.user(token)
+
+    def read_logs_from(self, source: LogSource) -> None:
+        """Where ``pods/log`` reads from now on: boot gives the node agents' logs."""
+        self.backend.logs = source
+
     async def publish(self, host: str, port: int) -> None:
         """Say where the server is: the Service ``kubernetes`` and its EndpointSlice in ``default``."""
+        self.url = f"https://{host}:{port}"
         await publish(self.backend, host, port)
 
     def handler_for(self, user: UserInfo) -> Callable[[Request], Awaitable[Response]]:
@@ -147,6 +179,7 @@ class ApiServer:
     async def _resource(self, request: Request, user: UserInfo, path: ResourcePath, served: Served) -> Answer:
         verb, work = _route(request, path, served)
         call = Call(request=request, user=user, served=served, path=path, verb=verb)
+        check(self.rbac, call)
         form = Form.PLAIN if request.accept in _PLAIN else form_of(request.accept)
         answer = await work(self.backend, call)
         if form is not Form.PLAIN:
@@ -158,14 +191,16 @@ class ApiServer:
     def _page(self, request: Request, user: UserInfo) -> Answer:
         page = page_for(request.path)
         if page is None:
+            check_path(self.rbac, user, request.method, request.path)
             raise statuses.no_such_path()
+        check_path(self.rbac, user, request.method, request.path)
         if request.method != "GET":
             raise statuses.method_not_allowed()
         return page(self, request)
 
-    def impersonate(self, user: UserInfo, headers: Mapping[str, str]) -> UserInfo:
+    def impersonate(self, user: UserInfo, headers: Mapping[str, str], groups: Sequence[str]) -> UserInfo:
         """The user that ``headers`` (Impersonate-User, -Group, -Uid, -Extra-*) name. ForbiddenError unless ``user`` may."""
-        raise statuses.no_such_path()
+        return impersonated(self.rbac, user, headers, groups)
 
 
 def _route(request: Request, path: ResourcePath, served: Served) -> tuple[str, Verb]:
@@ -173,6 +208,9 @@ def _route(request: Request, path: ResourcePath, served: Served) -> tuple[str, V
     if served.resource.namespaced is False and path.namespace:
         raise statuses.no_such_path()
     method = request.method
+    virtual = VIRTUAL.get(served.collection)
+    if virtual is not None:
+        return _virtual(method, path, virtual)
     if path.subresource:
         return subresource_for(served, path.subresource, method)
     if path.name:
@@ -196,6 +234,12 @@ def _labels(method: str, path: ResourcePath | None, watches: bool) -> tuple[str,
     scope = "resource" if path.name else "namespace" if path.namespace else "cluster"
     verb = "WATCH" if watches else "LIST" if method == "GET" and not path.name else method
     return (verb, path.group, path.version, path.plural, path.subresource, scope)
+
+
+def _virtual(method: str, path: ResourcePath, work: Verb) -> tuple[str, Verb]:
+    if method != "POST" or path.name:
+        raise statuses.method_not_allowed()
+    return "create", work
 
 
 def _truthy(value: Any) -> bool:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from lateen.cluster.api.admission import claims, namespaces, pods
+from lateen.cluster.api.admission import claims, namespaces, pods, rbac
 from lateen.cluster.api.call import Backend, Call
 from lateen.kube.meta import Object
 
+_RBAC = "rbac.authorization.k8s.io"
 _ON_CREATE: Mapping[str, Callable[[Backend, Call, Object], None]] = {
     "core/pods": pods.on_create,
     "core/persistentvolumeclaims": claims.on_create,
+    f"{_RBAC}/roles": rbac.check_role,
+    f"{_RBAC}/clusterroles": rbac.check_role,
+    f"{_RBAC}/rolebindings": rbac.check_binding,
+    f"{_RBAC}/clusterrolebindings": rbac.check_binding,
+}
+_ON_UPDATE: Mapping[str, Callable[[Backend, Call, Object, Object | None], None]] = {
+    f"{_RBAC}/roles": rbac.check_role,
+    f"{_RBAC}/clusterroles": rbac.check_role,
+    f"{_RBAC}/rolebindings": rbac.check_binding,
+    f"{_RBAC}/clusterrolebindings": rbac.check_binding,
 }
 
 
@@ -24,3 +35,6 @@ def admit_create(backend: Backend, call: Call, obj: Object) -> None:
 
 def admit_update(backend: Backend, call: Call, new: Object, old: Object) -> None:
     """Change a replaced object in place, or raise."""
+    plugin = _ON_UPDATE.get(call.served.collection)
+    if plugin is not None:
+        plugin(backend, call, new, old)

@@ -1,0 +1,53 @@
+"""Nobody grants more than they have: roles and bindings are checked against what their writer may do (or may ``escalate``,
+``bind``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from lateen.cluster.api import statuses
+from lateen.cluster.api.auth.rbac import MASTERS, Attributes
+from lateen.cluster.api.call import Backend, Call
+from lateen.kube.meta import Object
+
+_GROUP = "rbac.authorization.k8s.io"
+
+
+def check_role(backend: Backend, call: Call, new: Object, old: Object | None = None) -> None:
+    """ForbiddenError if the role's rules go beyond the writer's own."""
+    rules = new.get("rules") or ()
+    if old is not None and rules == (old.get("rules") or ()):
+        return
+    _covered(backend, call, new, rules, verb="escalate", wanted=(call.served.resource.plural, new["metadata"].get("name", "")))
+
+
+def check_binding(backend: Backend, call: Call, new: Object, old: Object | None = None) -> None:
+    """ForbiddenError if the bound role's rules go beyond the writer's own."""
+    if old is not None and new.get("subjects") == old.get("subjects"):
+        return
+    ref = new["roleRef"]
+    role = backend.access.rbac.role(ref, call.namespace)
+    plural = "roles" if ref["kind"] == "Role" else "clusterroles"
+    if role is None:
+        if MASTERS in call.user.groups:
+            return  # the role may follow
+        raise statuses.not_found(backend.served(_GROUP, "v1", plural).resource, ref["name"])
+    _covered(backend, call, new, role.get("rules") or (), verb="bind", wanted=(plural, ref["name"]))
+
+
+def _covered(
+    backend: Backend, call: Call, obj: Object, rules: Iterable[Mapping[str, Any]], *, verb: str, wanted: tuple[str, str]
+) -> None:
+    rbac, user = backend.access.rbac, call.user
+    if MASTERS in user.groups or rbac.covers_all(user, rules, call.namespace):
+        return
+    plural, name = wanted
+    if rbac.allowed(user, Attributes(verb=verb, group=_GROUP, resource=plural, namespace=call.namespace, name=name)):
+        return
+    who = f'user "{user.name}" (groups={orjson.dumps(list(user.groups)).decode()})'
+    missing = "\n".join(orjson.dumps(r).decode() for r in rules)
+    why = f"{who} is attempting to grant RBAC permissions not currently held:\n{missing}"
+    raise statuses.forbidden(call.served.resource, obj["metadata"].get("name", ""), why)
