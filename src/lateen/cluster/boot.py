@@ -1,7 +1,7 @@
 """Puts the embedded cluster together in one process and one loop: storage, API server, controllers, scheduler, nodes.
 
-Made by ``server`` (with traffic's gate) and by ``testing`` (without). Order: ``start_api``, then ``start_nodes``. Stopping lets pods
-go on (``detach``) or ends them with everything else (``stop``).
+Made by ``server`` (with traffic's gate) and by ``testing`` (without). Order: ``start_api``, then ``start_nodes``. Stopping lets
+pods go on (``detach``) or ends them with everything else (``stop``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from lateen.cluster import controllers
 from lateen.cluster.api.auth.authenticator import Authenticator
 from lateen.cluster.api.auth.kubeconfig import kubeconfig
 from lateen.cluster.api.auth.pki import Pki, load_or_make
-from lateen.cluster.api.auth.tokens import ServiceAccountTokens, StaticTokens
+from lateen.cluster.api.auth.tokens import StaticTokens
 from lateen.cluster.api.bootstrap import publish
 from lateen.cluster.api.https import HttpsServer
 from lateen.cluster.api.server import ApiServer
+from lateen.cluster.api.subresources.log import PodLogOptions, no_logs
 from lateen.cluster.api.user import ADMIN, UserInfo
 from lateen.cluster.controllers.kit import Kit, Settings
 from lateen.cluster.controllers.volumes import STANDARD
@@ -36,7 +37,7 @@ from lateen.cluster.node.images import StoreImages
 from lateen.cluster.node.networks.loopback import LoopbackNetwork
 from lateen.cluster.node.runtimes.fake import HollowNodes
 from lateen.cluster.node.runtimes.process import ProcessRuntime
-from lateen.cluster.node.seam import Gate, OpenGate
+from lateen.cluster.node.seam import Gate, LogOptions, OpenGate
 from lateen.cluster.scheduler.loop import Scheduler
 from lateen.cluster.storage.memory import MemoryStorage
 from lateen.cluster.storage.seam import Storage
@@ -110,16 +111,27 @@ class Cluster:
         return SqliteStorage.open(self.settings.folder / "state.db") if self.settings.durable else MemoryStorage()
 
     def _make_api(self, storage: Storage, pki: Pki) -> ApiServer:
-        def find(plural: str, namespace: str, name: str) -> Object | None:
-            return api.backend.get("", "v1", plural, namespace, name)
-
-        self.tokens = ServiceAccountTokens(pki.service_account_key, clock=self.clock, find=find)
-        api = ApiServer(storage, clock=self.clock, service_network=addresses.service_network(self.settings.slice))
+        api = ApiServer(
+            storage,
+            clock=self.clock,
+            service_network=addresses.service_network(self.settings.slice),
+            account_key=pki.service_account_key,
+        )
+        api.backend.logs = self._logs
         return api
+
+    def _logs(self, pod: Object, options: PodLogOptions) -> AsyncIterator[bytes]:
+        """The log of a pod, from the agent of its node."""
+        node = (pod.get("spec") or {}).get("nodeName") or ""
+        agent = next((a for a in self.agents if a.settings.name == node), None)
+        if agent is None:
+            return no_logs(pod, options)
+        return agent.logs.read(pod, LogOptions(**{n: getattr(options, n) for n in PodLogOptions.__slots__}))
 
     async def _listen(self) -> None:
         static = StaticTokens(self.settings.folder / "pki" / "tokens.json")
-        self._https = HttpsServer(self.api, authenticator=Authenticator(static, self.tokens), tls=self.pki.server_context())
+        authenticator = self.api.authenticator = Authenticator(static, self.api.accounts)
+        self._https = HttpsServer(self.api, authenticator=authenticator, tls=self.pki.server_context())
         try:
             port = await self._https.start("127.0.0.1", self.settings.api_port)
         except OSError as error:

@@ -83,8 +83,9 @@ class Composition:
         try:
             name = await self._system.lease("slice", [f"lateen-slice-{k}" for k in wanted])
         except FailedError as error:
+            where = f"slice {wanted[0]} of 127.0.0.0/8"
             raise FailedError(
-                f"the addresses of cluster {self._home.name} (slice {wanted[0]} of 127.0.0.0/8) are in use by another cluster; stop that one"
+                f"the addresses of cluster {self._home.name} ({where}) are in use by another cluster; stop it"
             ) from error
         return int(name.rpartition("-")[2])
 

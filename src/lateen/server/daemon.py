@@ -23,6 +23,7 @@ from lateen.server.home import ClusterHome, cluster_home, cluster_names
 
 log = logging.getLogger(__name__)
 SLICES = 32
+FORMAT = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,128 @@
+"""``lateen cluster``: the embedded cluster itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from lateen.cli.options import Format, Name, Output
+from lateen.cli.output import emit, note, paint, say, table
+from lateen.errors import InputError
+
+app = typer.Typer(help="Start, stop and look after the embedded cluster.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def start(
+    name: Name = "default",
+    nodes: Annotated[int | None, typer.Option(help="Real nodes on this machine.", min=1, max=16, show_default="1")] = None,
+    fake_nodes: Annotated[
+        int | None,
+        typer.Option(
+            "--fake-nodes",
+            help="Hollow nodes for scale tests: label lateen.dev/runtime=fake, taint lateen.dev/fake:NoSchedule.",
+            min=0,
+            max=10000,
+            show_default="0",
+        ),
+    ] = None,
+    api_port: Annotated[
+        int | None, typer.Option("--api-port", help="Port of the API server. Default: a free one, then kept.")
+    ] = None,
+    gateway_port: Annotated[
+        int | None, typer.Option("--gateway-port", help="Port of the default gateway. Default: a free one, then kept.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until it is ready.")] = 60.0,
+    output: Output = Format.text,
+) -> None:
+    """Start the cluster, or find it running. Ready means that the API answers and a node can run pods."""
+    from lateen.server import control, home
+
+    options = control.StartOptions(
+        nodes=nodes, fake_nodes=fake_nodes, api_port=api_port, gateway_port=gateway_port, seconds=timeout
+    )
+    cluster = home.cluster_home(name)
+    settings = control.start(cluster, options, lambda phase: note(f"  {phase}") if output is Format.text else None)
+    if emit(summary(settings), output):
+        return
+    say(f"cluster {paint(name, 'strong')} is {paint('ready', 'good')}")
+    say(f"  API server  {settings['api_server']}")
+    say(f"  gateway     {settings['gateway']}")
+    say(f"  kubeconfig  {settings['kubeconfig']}")
+    say(f"  try         kubectl --kubeconfig {settings['kubeconfig']} get nodes")
+
+
+@app.command()
+def stop(name: Name = "default", output: Output = Format.text) -> None:
+    """Stop the daemon, its pods and proxies. State and volumes stay; `cluster start` brings everything back."""
+    from lateen.server import control, home
+
+    stopped = control.stop(home.cluster_home(name), progress=lambda phase: note(f"  {phase}") if output is Format.text else None)
+    if not emit({"name": name, "stopped": stopped}, output):
+        say(f"cluster {name} is stopped" if stopped else f"cluster {name} was not running")
+
+
+@app.command()
+def status(name: Name = "default", output: Output = Format.text) -> None:
+    """Whether the cluster runs, and how much of it there is. Exit code 1 if it does not run."""
+    from lateen.server import control, home
+
+    cluster = home.cluster_home(name)
+    pid = control.running_pid(cluster)
+    facts: dict[str, Any] = {"name": name, "running": pid is not None}
+    if pid is not None:
+        from lateen.cli.facts import cluster_facts
+
+        facts |= summary(cluster.settings()) | cluster_facts(cluster, pid)
+    if not emit(facts, output):
+        table(["NAME", "RUNNING", "PODS", "NODES", "RSS", "API SERVER", "GATEWAY"], [_row(facts)])
+    if pid is None:
+        raise typer.Exit(1)
+
+
+def _row(facts: dict[str, Any]) -> list[Any]:
+    if not facts["running"]:
+        return [facts["name"], paint("no", "dim"), "-", "-", "-", "-", "-"]
+    rss = f"{facts['rss_bytes'] / 2**20:.0f} MiB"
+    return [facts["name"], paint("yes", "good"), facts["pods"], facts["nodes"], rss, facts["api_server"], facts["gateway"]]
+
+
+@app.command("list")
+def list_clusters(output: Output = Format.text) -> None:
+    """Every embedded cluster of this user."""
+    from lateen.server import control, home
+
+    rows = [{"name": n, "running": control.running_pid(home.cluster_home(n)) is not None} for n in home.cluster_names()]
+    if not emit(rows, output):
+        table(["NAME", "RUNNING"], [[r["name"], paint("yes", "good") if r["running"] else paint("no", "dim")] for r in rows])
+
+
+@app.command()
+def kubeconfig(
+    name: Name = "default", path: Annotated[bool, typer.Option("--path", help="Print the file's path, not its text.")] = False
+) -> None:
+    """Print the kubeconfig, for kubectl and every other client."""
+    from lateen.server import home
+
+    file = home.cluster_home(name).kubeconfig
+    if not file.exists():
+        raise InputError(f"cluster {name} has no kubeconfig yet", hint=f"run `lateen cluster start --name {name}`")
+    say(str(file) if path else file.read_text().rstrip())
+
+
+@app.command()
+def reset(name: Name = "default", yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Stop the cluster and forget everything it stored, volumes included."""
+    from lateen.server import control, home
+
+    cluster = home.cluster_home(name)
+    if cluster.root.exists() and not yes:
+        typer.confirm(f"Forget cluster {name} with all its objects and volumes in {cluster.root}?", abort=True)
+    control.reset(cluster, progress=lambda phase: note(f"  {phase}"))
+    say(f"cluster {name} is gone")
+
+
+def summary(settings: dict[str, Any]) -> dict[str, Any]:
+    """What scripts need of a cluster."""
+    return {key: settings.get(key, "") for key in ("name", "kubeconfig", "api_server", "gateway")}

@@ -1,0 +1,97 @@
+"""The user's project as commands see it: its application file(s), and the images built from its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lateen.errors import InputError
+from lateen.images.build import BuildRequest, Built, build
+from lateen.images.layout import ImageStore
+from lateen.kube.meta import Object
+from lateen.model import Application, Source, load
+
+DEFAULT_FILES = ("lateen.yaml", "lateen.yml")
+
+
+def load_application(files: Sequence[Path] | None, *, environment: str = "") -> Application:
+    """The application in ``files`` (default: lateen.yaml here or in a parent). InputErrors carry file:line:column."""
+    paths = list(files or [_found()])
+    try:
+        sources = [Source(str(path), path.read_text()) for path in paths]
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}", hint="name the application file with -f") from error
+    return load(sources, environment=environment)
+
+
+def _found() -> Path:
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        for name in DEFAULT_FILES:
+            if (folder / name).is_file():
+                return (folder / name).relative_to(here) if folder == here else folder / name
+    raise InputError(
+        "there is no lateen.yaml in this folder or above it", hint="write one (see docs/quickstart.md), or name it with -f FILE"
+    )
+
+
+def folder_of(application: Application) -> Path:
+    """The folder that the file's relative paths start from."""
+    return Path(str(application.tree.mark.source.name)).absolute().parent
+
+
+def build_images(application: Application, store: Path, progress: Callable[[str], None]) -> Mapping[str, Built]:
+    """Build every service that has source, several at a time. InputError, FailedError."""
+    images = ImageStore(store)
+    requests = {name: _request(application, name) for name, service in application.services.items() if service.build is not None}
+
+    def one(name: str) -> Built:
+        built = build(images, requests[name])
+        progress(f"{'unchanged' if built.cached else 'built    '} {name} {built.image.digest[7:19]}")
+        return built
+
+    if not requests:
+        return {}
+    names = list(requests)
+    # The first one alone: services that share requirements then find their dependency layer in the cache.
+    first = one(names[0])
+    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="build") as pool:
+        rest = list(pool.map(one, names[1:]))
+    return dict(zip(names, [first, *rest], strict=True))
+
+
+def rendered(application: Application, *, build: bool, progress: Callable[[str], None]) -> list[Object]:
+    """The application's objects; with ``build``, images are built first and named by digest."""
+    from lateen.render import files_needed, render
+    from lateen.server import home
+
+    images = {n: b.reference for n, b in build_images(application, home.home() / "images", progress).items()} if build else {}
+    folder = folder_of(application)
+    files = {path: _content(folder / path, where) for path, where in files_needed(application).items()}
+    return render(application, images=images, files=files)
+
+
+def _content(file: Path, where: str) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}", where=where) from error
+
+
+def _request(application: Application, name: str) -> BuildRequest:
+    service = application.services[name]
+    assert service.build is not None
+    context = (folder_of(application) / service.build.context).resolve()
+    if not context.is_dir():
+        raise InputError(
+            f"build context {service.build.context!r} is not a folder",
+            where=application.where("services", name, "build"),
+            hint="build names the folder with the source, relative to the application file",
+        )
+    return BuildRequest(
+        name=application.image(name),
+        context=context,
+        inputs=service.build.inputs,
+        labels={"org.opencontainers.image.title": name},
+    )

@@ -1,0 +1,87 @@
+"""The command tree, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+from lateen import __version__
+from lateen.cli import apply, build, cluster, demo, down, logs, render, schema, status, up
+from lateen.errors import InputError, LateenError
+
+HELP = """Take a set of microservices from one application file to production on Kubernetes.
+
+Start here:  lateen up    in a folder with a lateen.yaml. It starts an embedded cluster on this machine (no Docker, no root),
+builds the services, deploys them, waits until they are ready, and prints their URLs.
+"""
+
+app = typer.Typer(
+    name="lateen",
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lateen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Only carries --version; the help text is HELP."""
+
+
+for command in (up.up, down.down, status.status, logs.logs, render.render, apply.apply, build.build, schema.schema, demo.demo):
+    app.command()(command)
+app.add_typer(cluster.app, name="cluster")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; its exit code."""
+    try:
+        code = app(list(argv), standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except InputError as error:
+        return _fail(error, 2)
+    except LateenError as error:
+        return _fail(error, 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ExceptionGroup as group:
+        return _fail_group(group)
+    return code if isinstance(code, int) else 0
+
+
+def _fail_group(group: ExceptionGroup[Exception]) -> int:
+    known, unknown = group.split(LateenError)
+    if unknown is not None or known is None:
+        raise group
+    errors = [e for e in known.exceptions if isinstance(e, LateenError)]
+    return max(_fail(error, 2 if isinstance(error, InputError) else 1) for error in errors)
+
+
+def _fail(error: LateenError, code: int) -> int:
+    label = click.style("error:", fg="red", bold=True) if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else "error:"
+    click.echo(f"{label} {error}", err=True)
+    return code
