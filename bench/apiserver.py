@@ -1,60 +1,47 @@
-"""The API server of bench_api: its own process, SQLite on the scratch disk, HTTPS with a bearer token. Prints its port.
+"""The API server of bench_api: a booted cluster without nodes in a process of its own, SQLite on the scratch disk.
 
-``python -m bench.apiserver FOLDER TOKEN`` serves until its standard input ends.
+``python -m bench.apiserver FOLDER [PROFILE]`` prints one JSON line (server, token) and serves until its standard input ends. With
+PROFILE, cProfile's statistics of the time between are written there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
+import cProfile
+import json
 import sys
 from pathlib import Path
 
 import uvloop
+import yaml
 
-from bench.harness import self_signed
-from lateen.cluster.api.https import HttpsServer
-from lateen.cluster.api.server import ApiServer
-from lateen.cluster.api.user import ADMIN, UserInfo
-from lateen.cluster.storage.sqlite import SqliteStorage
-from lateen.errors import UnauthorizedError
+from lateen.aio.clock import SystemClock
+from lateen.cluster.boot import BootSettings, Cluster
 
 
-class OneToken:
-    """Knows one token: the administrator's."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def authenticate(self, *, token: str, certificate: bytes | None) -> UserInfo | None:
-        if token != self._token:
-            raise UnauthorizedError("Unauthorized")
-        return ADMIN
-
-
-async def serve(folder: Path, token: str) -> None:
-    certificate, key = self_signed()
-    (folder / "cert.pem").write_bytes(certificate)
-    (folder / "key.pem").write_bytes(key)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    store = SqliteStorage.open(folder / "state.db")
-    async with ApiServer(store) as api:
-        server = HttpsServer(api, authenticator=OneToken(token), tls=tls)
-        print(await server.start("127.0.0.1", 0), flush=True)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, sys.stdin.read)
-        await server.close()
-    await store.close()
+async def serve(folder: Path, profile: str = "") -> None:
+    settings = BootSettings(
+        name="bench",
+        folder=folder / "cluster",
+        images=folder / "images",
+        socket=lambda name: folder / f"{name}.sock",
+        slice=31,
+        nodes=(),
+    )
+    cluster = Cluster(settings, SystemClock())
+    await cluster.start_api()
+    await cluster.start_nodes()
+    config = yaml.safe_load((settings.folder / "kubeconfig").read_text())
+    print(json.dumps({"server": cluster.server, "token": config["users"][0]["user"]["token"]}), flush=True)
+    profiler = cProfile.Profile()
+    if profile:
+        profiler.enable()
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    if profile:
+        profiler.disable()
+        profiler.dump_stats(profile)
+    await cluster.stop()
 
 
 if __name__ == "__main__":
-    if profile := sys.argv[3:]:
-        import cProfile
-
-        profiler = cProfile.Profile()
-        profiler.enable()
-    uvloop.run(serve(Path(sys.argv[1]), sys.argv[2]))
-    if profile:
-        profiler.disable()
-        profiler.dump_stats(profile[0])
+    uvloop.run(serve(Path(sys.argv[1]), *sys.argv[2:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,6 @@ from pathlib import Path
 
 from bench.harness import Figure, folder
 
-TOKEN = "bench-token"
 CONNECTIONS, SECONDS = 16, 4
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -37,27 +37,36 @@ def run() -> Iterator[Figure]:
     if shutil.which("wrk") is None:
         print("  skipped: wrk is not installed (apt-get install wrk)")
         return
-    with folder() as place, server(Path(place)) as (url, pid):
-        fill(url, 10)
-        yield _figure("GET ConfigMap", wrk(f"{url}{CONFIGMAPS}/item-0003", pid), 12_000)
-        yield _figure("create ConfigMap, durable", create(Path(place), url, pid, "made"), 2_500)
-    with folder() as place, server(Path(place)) as (url, pid):
-        fill(url, 500)
-        yield _figure("LIST of 500 ConfigMaps", wrk(f"{url}{CONFIGMAPS}?limit=500", pid), 3_000)
+    with folder() as place, server(Path(place)) as target:
+        fill(target, 10)
+        yield _figure("GET ConfigMap", wrk(target, f"{CONFIGMAPS}/item-0003"), 12_000)
+        yield _figure("create ConfigMap, durable", create(target, Path(place), "made"), 2_500)
+    with folder() as place, server(Path(place)) as target:
+        fill(target, 500)
+        yield _figure("LIST of 500 ConfigMaps", wrk(target, f"{CONFIGMAPS}?limit=500"), 3_000)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The server under load: its URL, an administrator's token, its process."""
+
+    server: str
+    token: str
+    pid: int
 
 
 @contextmanager
-def server(place: Path, *, profile: str = "") -> Iterator[tuple[str, int]]:
-    """The API server in a process of its own: (URL, process id). ``profile`` names a file for cProfile's statistics."""
-    argv = [sys.executable, "-m", "bench.apiserver", str(place), TOKEN, *([profile] if profile else [])]
+def server(place: Path, *, profile: str = "") -> Iterator[Target]:
+    """The API server in a process of its own. ``profile`` names a file for cProfile's statistics."""
+    argv = [sys.executable, "-m", "bench.apiserver", str(place), *([profile] if profile else [])]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            port = process.stdout.readline().strip()
-            if not port:
+            ready = process.stdout.readline()
+            if not ready:
                 raise RuntimeError("the API server did not start")
-            yield f"https://127.0.0.1:{port}", process.pid
+            yield Target(pid=process.pid, **json.loads(ready))
             process.stdin.close()
             process.wait(20)
         finally:
@@ -75,14 +84,16 @@ class Load:
     cores: float
 
 
-def wrk(url: str, pid: int, *, seconds: float = SECONDS, script: Path | None = None) -> Load:
-    """Load ``url``. RuntimeError when any answer was not a success."""
-    argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", "-H", f"Authorization: Bearer {TOKEN}"]
-    before = _cpu(pid)
-    text = subprocess.run([*argv, *(["-s", str(script)] if script else []), url], check=True, capture_output=True, text=True).stdout
-    used = _cpu(pid) - before
+def wrk(target: Target, path: str, *, seconds: float = SECONDS, script: Path | None = None) -> Load:
+    """Load ``path``. RuntimeError when any answer was not a success."""
+    argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", "-H", f"Authorization: Bearer {target.token}"]
+    before = _cpu(target.pid)
+    text = subprocess.run(
+        [*argv, *(["-s", str(script)] if script else []), target.server + path], check=True, capture_output=True, text=True
+    ).stdout
+    used = _cpu(target.pid) - before
     if problem := re.search(r"Non-2xx.*|Socket errors: (?!connect 0, read 0, write 0, timeout 0).*", text):
-        raise RuntimeError(f"{url}: {problem[0]}")
+        raise RuntimeError(f"{path}: {problem[0]}")
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
     total = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
     return Load(rate, _latency(text, "50"), _latency(text, "99"), used / total * 1e6, used * rate / total)
@@ -98,22 +109,22 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def create(place: Path, url: str, pid: int, prefix: str, *, seconds: float = SECONDS) -> Load:
+def create(target: Target, place: Path, prefix: str, *, seconds: float = SECONDS) -> Load:
     """Create ConfigMaps with names of their own, as fast as they go."""
     script = place / "create.lua"
-    headers = '{["Content-Type"] = "application/json", ["Authorization"] = "Bearer ' + TOKEN + '"}'
+    headers = '{["Content-Type"] = "application/json", ["Authorization"] = "Bearer ' + target.token + '"}'
     values = {"PREFIX": f'"{prefix}"', "PATH": f'"{CONFIGMAPS}"', "HEADERS": headers, "BODY": f"[[{BODY}]]"}
     script.write_text("".join(f"{k} = {v}\n" for k, v in values.items()) + CREATE)
-    return wrk(url, pid, seconds=seconds, script=script)
+    return wrk(target, CONFIGMAPS, seconds=seconds, script=script)
 
 
-def fill(url: str, count: int) -> None:
+def fill(target: Target, count: int) -> None:
     """``count`` ConfigMaps."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(url.removeprefix("https://"), context=context)
+    connection = http.client.HTTPSConnection(target.server.removeprefix("https://"), context=context)
     for i in range(count):
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {target.token}"}
         connection.request("POST", CONFIGMAPS, body=BODY % f"item-{i:04}", headers=headers)
         answer = connection.getresponse()
         if answer.status != 201:

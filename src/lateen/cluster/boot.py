@@ -7,7 +7,6 @@ pods go on (``detach``) or ends them with everything else (``stop``).
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lateen.aio.clock import Clock
+from lateen.aio.heap import settle_heap, unsettle_heap
 from lateen.aio.tasks import TaskOwner, gather
 from lateen.client.client import Client
 from lateen.client.discovery import Discovery
@@ -192,8 +192,7 @@ class Cluster:
             self._owner.start(self.hollow.run(), "hollow nodes")
         await gather([*(a.ready.wait() for a in self.agents), *([self.hollow.ready.wait()] if self.hollow else [])])
         # What is alive now lives as long as the cluster: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
+        settle_heap()
 
     async def _start_node(self, name: str, images: StoreImages, gate: Gate) -> None:
         folder = self.settings.folder / "nodes" / name
@@ -233,6 +232,7 @@ class Cluster:
             await self.api.close()
         if self._storage is not None:
             await self._storage.close()
+        unsettle_heap()
 
 
 def _write_private(file: Path, text: str) -> None:
