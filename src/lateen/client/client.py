@@ -6,7 +6,7 @@ Every method raises the ApiError subclass that fits the server's Status, or Tran
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +32,17 @@ class ObjectList:
     continue_token: str = ""
 
 
-class Client:
-    """Speaks for one user to one API server. ``field_manager`` names this client in managedFields."""
+OnWrite = Callable[[Resource, Object], None]
 
-    def __init__(self, transport: Transport, *, field_manager: str = "lateen") -> None:
-        self.transport, self.field_manager = transport, field_manager
+
+class Client:
+    """Speaks for one user to one API server. ``field_manager`` names this client in managedFields.
+
+    ``on_write`` is told every object that a write of this client left behind (``InformerSet.wrote`` shows it to readers at once).
+    """
+
+    def __init__(self, transport: Transport, *, field_manager: str = "lateen", on_write: OnWrite | None = None) -> None:
+        self.transport, self.field_manager, self._on_write = transport, field_manager, on_write
 
     async def get(self, resource: Resource, name: str, namespace: str = "", *, subresource: str = "") -> Object:
         return await self._object("GET", resource.path(namespace, name, subresource))
@@ -73,13 +79,15 @@ class Client:
         """Create ``obj`` in its own namespace (or ``namespace``). With ``subresource``, POST to it (eviction, binding, token)."""
         m = obj.get("metadata") or {}
         path = resource.path(namespace or m.get("namespace", ""), m.get("name", "") if subresource else "", subresource)
-        return await self._object("POST", path, body=obj, query=self._write(dry_run=dry_run))
+        made = await self._object("POST", path, body=obj, query=self._write(dry_run=dry_run))
+        return made if dry_run else self._written(resource, made)
 
     async def update(self, resource: Resource, obj: Object, *, subresource: str = "", dry_run: bool = False) -> Object:
         """Replace; a resourceVersion in ``obj`` makes it conditional (ConflictError)."""
         m = obj["metadata"]
         path = resource.path(m.get("namespace", ""), m["name"], subresource)
-        return await self._object("PUT", path, body=obj, query=self._write(dry_run=dry_run))
+        made = await self._object("PUT", path, body=obj, query=self._write(dry_run=dry_run))
+        return made if dry_run else self._written(resource, made)
 
     async def update_status(self, resource: Resource, obj: Object) -> Object:
         return await self.update(resource, obj, subresource="status")
@@ -102,7 +110,8 @@ class Client:
         if kind == "apply" and force:
             query["force"] = "true"
         path = resource.path(namespace, name, subresource)
-        return await self._object("PATCH", path, body=patch, query=query, content_type=PATCH_TYPES[kind])
+        made = await self._object("PATCH", path, body=patch, query=query, content_type=PATCH_TYPES[kind])
+        return made if dry_run else self._written(resource, made)
 
     async def apply(
         self,
@@ -147,7 +156,7 @@ class Client:
             options["gracePeriodSeconds"] = grace_seconds
         if preconditions := _query(uid=uid, resourceVersion=resource_version):
             options["preconditions"] = preconditions
-        return await self._object("DELETE", resource.path(namespace, name), body=options)
+        return self._written(resource, await self._object("DELETE", resource.path(namespace, name), body=options))
 
     async def delete_collection(self, resource: Resource, namespace: str = "", *, label_selector: str = "") -> Object:
         return await self._object("DELETE", resource.path(namespace), query=_query(labelSelector=label_selector))
@@ -215,6 +224,12 @@ class Client:
     ) -> Object:
         answer: Object = (await self.raw(method, path, body=body, query=query, content_type=content_type)).object
         return answer
+
+    def _written(self, resource: Resource, obj: Object) -> Object:
+        # A subresource (binding, eviction, scale) answers another kind; a finished delete answers a Status.
+        if self._on_write is not None and obj.get("kind") == resource.kind:
+            self._on_write(resource, obj)
+        return obj
 
     def _write(self, *, dry_run: bool = False, field_manager: str = "") -> dict[str, str]:
         return _query(fieldManager=field_manager or self.field_manager, dryRun="All" if dry_run else "")

@@ -280,6 +280,12 @@ class InformerSet:
             self._run(found)
         return found
 
+    def wrote(self, resource: Resource, obj: Object) -> None:
+        """``Informer.wrote`` of the resource's informer, if there is one. For ``Client(on_write=...)``."""
+        found = self._informers.get((resource.group, resource.version, resource.plural, "", "", ""))
+        if found is not None:
+            found.wrote(obj)
+
     def drop(self, informer: Informer) -> None:
         """Stop and forget an informer, because its resource is gone. Its last objects stay with those who hold it."""
         self._informers = {k: i for k, i in self._informers.items() if i is not informer}

@@ -41,5 +41,6 @@ _ALL = (
 
 
 def build(kit: Kit) -> Sequence[Controller]:
-    """Every controller, ready for a Manager."""
+    """Every controller, ready for a Manager. The kit's informers are started by the caller."""
+    kit = kit.reading_own_writes()
     return [module.controller(kit) for module in _ALL]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lateen.cluster.controllers import deployment_plan as plan
-from lateen.cluster.controllers.kit import BY_OWNER, Kit, owner_key, pod_active, spec_of, status_of
+from lateen.cluster.controllers.kit import BY_OWNER, Kit, orphans, owner_key, pod_active, spec_of, status_of
 from lateen.errors import AlreadyExistsError
 from lateen.kube.meta import Key, Object, controller_of, key_of, labels_of, meta, owner_reference, uid_of
 from lateen.kube.resources import DEPLOYMENTS, PODS, REPLICASETS
@@ -50,35 +50,40 @@ class DeploymentReconciler:
             return DONE
         sets = await self._claim(deployment)
         if meta(deployment).get("deletionTimestamp"):
-            return await self._status(deployment, sets)
+            return await self._count(deployment, sets)
         if spec_of(deployment).get("paused") or plan.is_scaling(deployment, sets):
             sets = await self._resize(deployment, sets, plan.proportional(deployment, sets))
-            return await self._status(deployment, sets)
+            return await self._count(deployment, sets)
         if (spec_of(deployment).get("strategy") or {}).get("type") == "Recreate":
             return await self._recreate(deployment, sets)
         return await self._roll(deployment, sets)
 
     async def _claim(self, deployment: Object) -> list[Object]:
-        """The Deployment's ReplicaSets; orphans that its selector matches are adopted."""
+        """The Deployment's ReplicaSets: orphans that its selector matches are adopted, those it no longer matches let go."""
         owned = list(self._sets.by_index(BY_OWNER, uid_of(deployment)))
         if meta(deployment).get("deletionTimestamp"):
             return owned
         matches = from_selector(spec_of(deployment)["selector"])
-        for found in self._sets.list(key_of(deployment).namespace):
-            if controller_of(found) is None and matches(labels_of(found)) and not meta(found).get("deletionTimestamp"):
+        kept = [s for s in owned if matches(labels_of(s))]
+        for strange in [s for s in owned if not matches(labels_of(s)) and not meta(s).get("deletionTimestamp")]:
+            await self._own(strange, [r for r in meta(strange)["ownerReferences"] if r["uid"] != uid_of(deployment)])
+        for found in orphans(self._sets, key_of(deployment).namespace):
+            if matches(labels_of(found)) and not meta(found).get("deletionTimestamp"):
                 refs = [*(meta(found).get("ownerReferences") or ()), owner_reference(deployment)]
-                patch = {"metadata": {"uid": uid_of(found), "ownerReferences": refs}}
-                owned.append(
-                    await self._kit.client.patch(REPLICASETS, meta(found)["name"], patch, namespace=key_of(found).namespace)
-                )
-        return owned
+                kept.append(await self._own(found, refs))
+        return kept
+
+    async def _own(self, replica_set: Object, refs: list[dict[str, Any]]) -> Object:
+        patch = {"metadata": {"uid": uid_of(replica_set), "ownerReferences": refs or None}}
+        return await self._kit.client.patch(REPLICASETS, meta(replica_set)["name"], patch, namespace=key_of(replica_set).namespace)
 
     async def _roll(self, deployment: Object, sets: list[Object]) -> Result:
+        known = plan.find_new(deployment, sets)
         new, sets = await self._new_set(deployment, sets)
         if new is None:
             return DONE
         sets = await self._resize(deployment, sets, plan.rolling(deployment, new, plan.old_sets(sets, new)))
-        return await self._finish(deployment, sets)
+        return await self._finish(deployment, sets, created=known is None)
 
     async def _recreate(self, deployment: Object, sets: list[Object]) -> Result:
         new = plan.find_new(deployment, sets)
@@ -88,17 +93,18 @@ class DeploymentReconciler:
             return await self._status(deployment, sets)
         if any(pod_running(p) for s in old for p in self._pods.by_index(BY_OWNER, uid_of(s))):
             return await self._status(deployment, sets)
+        known = new
         new, sets = await self._new_set(deployment, sets)
         if new is None:
             return DONE
         sets = await self._resize(deployment, sets, {uid_of(new): spec_of(deployment).get("replicas", 1)})
-        return await self._finish(deployment, sets)
+        return await self._finish(deployment, sets, created=known is None)
 
-    async def _finish(self, deployment: Object, sets: list[Object]) -> Result:
+    async def _finish(self, deployment: Object, sets: list[Object], *, created: bool) -> Result:
         if plan.complete(deployment, plan.totals(deployment, sets)):
             for stale in plan.beyond_history(deployment, sets):
                 await self._kit.client.delete(REPLICASETS, meta(stale)["name"], key_of(stale).namespace, propagation="Background")
-        return await self._status(deployment, sets)
+        return await self._status(deployment, sets, created=created)
 
     async def _new_set(self, deployment: Object, sets: list[Object]) -> tuple[Object | None, list[Object]]:
         """The ReplicaSet of the current template, made if it is missing, with its revision. None: somebody took its name."""
@@ -164,14 +170,21 @@ class DeploymentReconciler:
             message = f"Scaled {way} replica set {meta(replica_set)['name']} from {old} to {size}"
             self._kit.recorder.normal(deployment, "ScalingReplicaSet", message)
 
-    async def _status(self, deployment: Object, sets: Sequence[Object]) -> Result:
-        current = self._deployments.get(key_of(deployment)) or deployment
-        status, wait = plan.new_status(deployment, sets, plan.find_new(deployment, sets), self._kit.clock.now())
-        if status != status_of(deployment):
-            version = meta(current).get("resourceVersion")
-            body = {**deployment, "metadata": {**meta(deployment), "resourceVersion": version}, "status": status}
-            await self._kit.client.update_status(DEPLOYMENTS, body)
+    async def _count(self, deployment: Object, sets: Sequence[Object]) -> Result:
+        await self._write(deployment, plan.counted_status(deployment, sets, self._kit.clock.now()))
+        return DONE
+
+    async def _status(self, deployment: Object, sets: Sequence[Object], *, created: bool = False) -> Result:
+        status, wait = plan.rollout_status(deployment, sets, self._kit.clock.now(), created=created)
+        await self._write(deployment, status)
         return Result(wait)
+
+    async def _write(self, deployment: Object, status: dict[str, Any]) -> None:
+        """Write the status if it changed. Our own notes in annotations may have made a newer version meanwhile; anybody's newer
+        spec is judged by the next look, which ``observedGeneration`` tells."""
+        if status != status_of(deployment):
+            current = self._deployments.get(key_of(deployment)) or deployment
+            await self._kit.client.update_status(DEPLOYMENTS, {**current, "status": status})
 
 
 def pod_running(pod: Object) -> bool:

@@ -15,7 +15,7 @@ import orjson
 
 from lateen.cluster.controllers.kit import spec_of, status_of
 from lateen.kube.intstr import scaled
-from lateen.kube.meta import Object, condition, edit, key_of, meta, owner_reference, parse_time, timestamp, uid_of
+from lateen.kube.meta import Object, annotations_of, condition, edit, key_of, meta, owner_reference, parse_time, timestamp, uid_of
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -85,7 +85,7 @@ def old_sets(sets: Iterable[Object], new: Object | None) -> list[Object]:
 
 def revision_of(obj: Object) -> int:
     """The revision annotation, 0 if there is none."""
-    text = (meta(obj).get("annotations") or {}).get(REVISION, "0")
+    text = annotations_of(obj).get(REVISION, "0")
     return int(text) if text.isdigit() else 0
 
 
@@ -96,8 +96,8 @@ def max_revision(sets: Iterable[Object]) -> int:
 
 def annotations_for(deployment: Object, replica_set: Object, revision: str) -> dict[str, str]:
     """The annotations that the current ReplicaSet should have: the Deployment's, and its revision; a revision never falls."""
-    old = dict(meta(replica_set).get("annotations") or {})
-    copied = {k: v for k, v in (meta(deployment).get("annotations") or {}).items() if k not in _NOT_COPIED}
+    old = dict(annotations_of(replica_set))
+    copied = {k: v for k, v in annotations_of(deployment).items() if k not in _NOT_COPIED}
     result = old | copied
     if revision_of(replica_set) < int(revision):
         if old.get(REVISION):
@@ -121,7 +121,7 @@ def new_set(deployment: Object, sets: Sequence[Object], revision: str) -> Object
     template["metadata"] = {**meta(template), "labels": labels}
     selector = edit(spec_of(deployment)["selector"])
     selector["matchLabels"] = {**(selector.get("matchLabels") or {}), HASH: name}
-    copied = {k: v for k, v in (meta(deployment).get("annotations") or {}).items() if k not in _NOT_COPIED}
+    copied = {k: v for k, v in annotations_of(deployment).items() if k not in _NOT_COPIED}
     spec: dict[str, Any] = {"replicas": first_size(deployment, sets), "selector": selector, "template": template}
     if spec_of(deployment).get("minReadySeconds"):
         spec["minReadySeconds"] = spec_of(deployment)["minReadySeconds"]
@@ -177,7 +177,8 @@ def _shrink(new: Object, old: Sequence[Object], size: int, total: int, least: in
         if current and take:
             sizes[uid_of(s)] = current - take
             room -= take
-    available = sum(status_of(s).get("availableReplicas", 0) for s in (new, *old))
+    # A status may lag behind a set that was made smaller already: what is on its way out is not available.
+    available = sum(min(status_of(s).get("availableReplicas", 0), spec_of(s).get("replicas", 1)) for s in (new, *old))
     spare = available - least
     for s in ordered:
         current = sizes.get(uid_of(s), spec_of(s).get("replicas", 1))
@@ -191,7 +192,7 @@ def _shrink(new: Object, old: Sequence[Object], size: int, total: int, least: in
 def is_scaling(deployment: Object, sets: Iterable[Object]) -> bool:
     """Whether ``spec.replicas`` changed since the active ReplicaSets were sized."""
     active = [s for s in sets if spec_of(s).get("replicas", 1) > 0]
-    remembered = [(meta(s).get("annotations") or {}).get(DESIRED) for s in active]
+    remembered = [annotations_of(s).get(DESIRED) for s in active]
     return any(r is not None and r != str(wanted_of(deployment)) for r in remembered)
 
 
@@ -202,11 +203,16 @@ def proportional(deployment: Object, sets: Sequence[Object]) -> dict[str, int]:
     if len(active) <= 1:
         latest = active[0] if active else new or max(sets, key=revision_of, default=None)
         return {uid_of(latest): wanted} if latest is not None else {}
-    if new is not None and status_of(new).get("availableReplicas", 0) == wanted == spec_of(new).get("replicas", 1):
+    if new is not None and _saturated(new, wanted):
         return {uid_of(s): 0 for s in active if uid_of(s) != uid_of(new)}
     if (spec_of(deployment).get("strategy") or {}).get("type") == "Recreate":
         return {}
     return _shared_out(deployment, active, wanted)
+
+
+def _saturated(new: Object, wanted: int) -> bool:
+    sized, remembered = spec_of(new).get("replicas", 1), annotations_of(new).get(DESIRED)
+    return status_of(new).get("availableReplicas", 0) == wanted == sized and remembered == str(wanted)
 
 
 def _shared_out(deployment: Object, active: Sequence[Object], wanted: int) -> dict[str, int]:
@@ -229,7 +235,7 @@ def _shared_out(deployment: Object, active: Sequence[Object], wanted: int) -> di
 
 def _share(replica_set: Object, change: int, left: int, allowed: int) -> int:
     size = spec_of(replica_set).get("replicas", 1)
-    before = int((meta(replica_set).get("annotations") or {}).get(MAX) or 0) or allowed - change
+    before = int(annotations_of(replica_set).get(MAX) or 0) or allowed - change
     share = round(size * allowed / before) - size if before else change
     return min(share, left) if change > 0 else max(share, left)
 
@@ -280,10 +286,8 @@ def complete(deployment: Object, counts: Totals) -> bool:
     return counts.updated == counts.replicas == counts.available == wanted
 
 
-def new_status(
-    deployment: Object, sets: Sequence[Object], new: Object | None, now: datetime
-) -> tuple[dict[str, Any], float | None]:
-    """The status, and the seconds until the progress deadline has to be looked at again."""
+def counted_status(deployment: Object, sets: Sequence[Object], now: datetime) -> dict[str, Any]:
+    """The status after scaling or while paused: counts and Available; progress is not judged."""
     counts, old = totals(deployment, sets), status_of(deployment)
     status: dict[str, Any] = {
         "observedGeneration": meta(deployment).get("generation", 0),
@@ -296,8 +300,20 @@ def new_status(
     status = {k: v for k, v in status.items() if v}
     if old.get("collisionCount"):
         status["collisionCount"] = old["collisionCount"]
-    conditions = _with(old.get("conditions") or [], _available(deployment, counts), now)
-    conditions, wait = _progressing(deployment, conditions, counts, new, now)
+    conditions = _paused(deployment, old.get("conditions") or [], now)
+    status["conditions"] = _with(conditions, _available(deployment, counts), now)
+    return status
+
+
+def rollout_status(
+    deployment: Object, sets: Sequence[Object], now: datetime, *, created: bool = False
+) -> tuple[dict[str, Any], float | None]:
+    """The status during a rollout, and the seconds until the progress deadline has to be looked at again.
+
+    ``created``: the current ReplicaSet was made just now.
+    """
+    status = counted_status(deployment, sets, now)
+    conditions, wait = _progressing(deployment, status["conditions"], sets, now, created=created)
     status["conditions"] = _failing(conditions, sets, now)
     return status, wait
 
@@ -308,33 +324,62 @@ def _available(deployment: Object, counts: Totals) -> dict[str, str]:
     return _condition("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
 
 
-def _progressing(
-    deployment: Object, conditions: list[dict[str, Any]], counts: Totals, new: Object | None, now: datetime
-) -> tuple[list[dict[str, Any]], float | None]:
+def has_deadline(deployment: Object) -> bool:
+    """Whether progress is judged at all."""
     deadline = spec_of(deployment).get("progressDeadlineSeconds")
-    if deadline is None or deadline >= 2**31 - 1:
+    return deadline is not None and deadline < 2**31 - 1
+
+
+def _paused(deployment: Object, conditions: Sequence[Mapping[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """Pausing and resuming show as Progressing=Unknown; a deadline that was missed stays told."""
+    kept = [dict(c) for c in conditions]
+    current = condition(kept, "Progressing")
+    if not has_deadline(deployment) or (current and current["reason"] == "ProgressDeadlineExceeded"):
+        return kept
+    was = current is not None and current["reason"] == "DeploymentPaused"
+    if spec_of(deployment).get("paused") and not was:
+        return _with(kept, _condition("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused"), now)
+    if was and not spec_of(deployment).get("paused"):
+        return _with(kept, _condition("Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed"), now)
+    return kept
+
+
+def _progressing(
+    deployment: Object, conditions: list[dict[str, Any]], sets: Sequence[Object], now: datetime, *, created: bool
+) -> tuple[list[dict[str, Any]], float | None]:
+    """The conditions with Progressing as of now (progress.go); a rollout that completed once is not judged again."""
+    if not has_deadline(deployment):
         return [c for c in conditions if c["type"] != "Progressing"], None
-    current = condition(conditions, "Progressing")
+    new, counts, current = find_new(deployment, sets), totals(deployment, sets), condition(conditions, "Progressing")
     name = f'ReplicaSet "{meta(new)["name"]}"' if new else f'Deployment "{meta(deployment)["name"]}"'
-    if spec_of(deployment).get("paused"):
-        paused = _condition("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused")
-        return (conditions if current and current["reason"] == "DeploymentPaused" else _with(conditions, paused, now)), None
-    if current and current["reason"] == "DeploymentPaused":
-        resumed = _condition("Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed")
-        return _with(conditions, resumed, now), 0.0
+    if new and (created or current is None):
+        reason, word = ("NewReplicaSetCreated", "Created new") if created else ("FoundNewReplicaSet", "Found new")
+        text = f'{word} replica set "{meta(new)["name"]}"'
+        current = _with([], _condition("Progressing", "True", reason, text), now)[0]
+        conditions = _with(conditions, current, now, touch=True)
+    finished = current is not None and current["reason"] == "NewReplicaSetAvailable"
+    if finished and counts.replicas == counts.updated:
+        return conditions, None
     if complete(deployment, counts):
         done = _condition("Progressing", "True", "NewReplicaSetAvailable", f"{name} has successfully progressed.")
-        return (conditions if current and current["reason"] == "NewReplicaSetAvailable" else _with(conditions, done, now)), None
-    if _progressed(deployment, counts) or current is None or current["reason"] == "NewReplicaSetAvailable":
-        reason = "ReplicaSetUpdated" if current else "NewReplicaSetCreated"
-        text = f"{name} is progressing." if current else f"Created new replica set {name.partition(' ')[2]}"
-        return _with(conditions, _condition("Progressing", "True", reason, text), now, touch=True), float(deadline)
+        return _with(conditions, done, now), None
+    if _progressed(deployment, counts):
+        moving = _condition("Progressing", "True", "ReplicaSetUpdated", f"{name} is progressing.")
+        return _with(conditions, moving, now, touch=True), float(spec_of(deployment)["progressDeadlineSeconds"])
+    if current is None or finished or current["reason"] == "ProgressDeadlineExceeded":
+        return conditions, None
+    return _overdue(deployment, conditions, current, name, now)
+
+
+def _overdue(
+    deployment: Object, conditions: list[dict[str, Any]], current: Mapping[str, Any], name: str, now: datetime
+) -> tuple[list[dict[str, Any]], float | None]:
     since = parse_time(current.get("lastUpdateTime") or timestamp(now))
-    left = deadline - (now - since).total_seconds()
-    if left <= 0:
-        late = _condition("Progressing", "False", "ProgressDeadlineExceeded", f"{name} has timed out progressing.")
-        return (conditions if current["reason"] == "ProgressDeadlineExceeded" else _with(conditions, late, now)), None
-    return conditions, left + 0.1
+    left = spec_of(deployment)["progressDeadlineSeconds"] - (now - since).total_seconds()
+    if left > 0:
+        return conditions, left + 1.0  # stamps are whole seconds
+    late = _condition("Progressing", "False", "ProgressDeadlineExceeded", f"{name} has timed out progressing.")
+    return _with(conditions, late, now), None
 
 
 def _progressed(deployment: Object, counts: Totals) -> bool:

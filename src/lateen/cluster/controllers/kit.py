@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lateen.aio.clock import Clock
 from lateen.client.client import Client
@@ -40,20 +40,38 @@ class Kit:
     recorder: Recorder
     settings: Settings
 
+    def reading_own_writes(self) -> Self:
+        """The same with a client whose writes show in the shared informers at once: no controller acts on a world it already
+        changed."""
+        client = Client(self.client.transport, field_manager=self.client.field_manager, on_write=self.informers.wrote)
+        return replace(self, client=client)
+
     def informer(self, resource: Resource) -> Informer:
         """The shared informer of a resource, all namespaces."""
-        return self.informers.informer(resource)
+        informer = self.informers.informer(resource)
+        if resource.namespaced:
+            informer.add_index("namespace", _namespace)
+        return informer
 
     def owned(self, resource: Resource) -> Informer:
-        """The shared informer, indexed by the UID of the controlling owner."""
+        """The shared informer, indexed by the UID of the controlling owner; ``orphans`` reads those without one."""
         informer = self.informer(resource)
         informer.add_index(BY_OWNER, _owner_uid)
         return informer
 
 
+def orphans(informer: Informer, namespace: str) -> Sequence[Object]:
+    """The objects of a namespace that no controller owns; ``informer`` comes from ``Kit.owned``."""
+    return informer.by_index(BY_OWNER, f"orphan/{namespace}")
+
+
 def _owner_uid(obj: Object) -> Iterable[str]:
     ref = controller_of(obj)
-    return (ref["uid"],) if ref else ()
+    return (ref["uid"] if ref else f"orphan/{key_of(obj).namespace}",)
+
+
+def _namespace(obj: Object) -> Iterable[str]:
+    return (key_of(obj).namespace,)
 
 
 def owner_key(kind: str) -> Any:

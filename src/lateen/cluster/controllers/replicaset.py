@@ -1,19 +1,21 @@
 """ReplicaSets: exactly so many pods of a template. Follows kube-controller-manager's replicaset controller.
 
-A pod that was created or deleted counts at once, before the informer shows it, so that a slow cache never makes a pod too many.
+Own writes show in the cache at once (Kit.reading_own_writes), so that a slow watch never makes a pod too many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from lateen.aio.tasks import gather
+from lateen.aio.tasks import gather, outcomes
 from lateen.cluster.controllers.kit import (
     BY_OWNER,
     Kit,
+    orphans,
     owner_key,
     pod_active,
     pod_available,
@@ -22,8 +24,21 @@ from lateen.cluster.controllers.kit import (
     spec_of,
     status_of,
 )
-from lateen.errors import ApiError, LateenError, NotFoundError
-from lateen.kube.meta import Key, Object, controller_of, key_of, labels_of, meta, owner_reference, parse_time, set_condition, uid_of
+from lateen.errors import ApiError, ForbiddenError, LateenError, NotFoundError, TransportError
+from lateen.kube.meta import (
+    Key,
+    Object,
+    annotations_of,
+    condition,
+    controller_of,
+    key_of,
+    labels_of,
+    meta,
+    owner_reference,
+    parse_time,
+    set_condition,
+    uid_of,
+)
 from lateen.kube.resources import PODS, REPLICASETS
 from lateen.kube.selectors import from_selector
 from lateen.reconcile import DONE, Controller, Result, Source
@@ -53,32 +68,18 @@ def _orphan(old: Object | None, new: Object | None) -> bool:
     return new is not None and controller_of(new) is None and bool(labels_of(new))
 
 
-@dataclass(slots=True)
-class Assumed:
-    """What this controller did to one set's pods and the informer has not shown yet."""
-
-    created: dict[str, Object] = field(default_factory=dict)
-    deleted: set[str] = field(default_factory=set)
-
-
 class ReplicaSetReconciler:
     """Makes pods match ``spec.replicas``, adopts and releases by selector, writes the status."""
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._sets, self._pods = kit.informer(REPLICASETS), kit.owned(PODS)
-        self._assumed: dict[str, Assumed] = {}
+        self._sets, self._pods = kit.owned(REPLICASETS), kit.owned(PODS)
+        self._deleted: set[str] = set()  # pods deleted here that the informer still shows as they were
         self._pods.subscribe(self._seen)
 
     def _seen(self, old: Object | None, new: Object | None) -> None:
-        pod = new or old
-        ref = controller_of(pod) if pod else None
-        if pod is None or ref is None or (assumed := self._assumed.get(ref["uid"])) is None:
-            return
-        uid = uid_of(pod)
-        assumed.created.pop(uid, None)
-        if new is None or meta(new).get("deletionTimestamp"):
-            assumed.deleted.discard(uid)
+        if self._deleted and (new is None or meta(new).get("deletionTimestamp")):
+            self._deleted.discard(uid_of(new or old or {}))
 
     def adopters(self, pod: Object) -> Iterable[Key]:
         """The sets in the pod's namespace whose selector matches it."""
@@ -92,91 +93,92 @@ class ReplicaSetReconciler:
         replica_set = self._sets.get(key)
         if replica_set is None:
             return DONE
-        uid = uid_of(replica_set)
-        pods = await self._claim(replica_set)
-        assumed = self._assumed.setdefault(uid, Assumed())
-        pods = [p for p in pods if uid_of(p) not in assumed.deleted] + list(assumed.created.values())
-        active = [p for p in pods if pod_active(p)]
+        pods = [p for p in await self._claim(replica_set) if pod_active(p) and uid_of(p) not in self._deleted]
         failure: LateenError | None = None
         if not meta(replica_set).get("deletionTimestamp"):
             try:
-                active = await self._manage(replica_set, active, assumed)
-            except ApiError as error:
+                await self._manage(replica_set, pods)
+            except (ApiError, TransportError) as error:
                 failure = error
-        else:
-            self._assumed.pop(uid, None)
-        wait = await self._status(replica_set, active, failure)
+            pods = [p for p in self._owned(replica_set) if pod_active(p) and uid_of(p) not in self._deleted]
+        wait = await self._status(self._sets.get(key) or replica_set, pods, failure)
         if failure is not None:
             raise failure
         return Result(wait)
 
+    def _owned(self, replica_set: Object) -> Sequence[Object]:
+        return self._pods.by_index(BY_OWNER, uid_of(replica_set))
+
     async def _claim(self, replica_set: Object) -> list[Object]:
         """Owned pods that match; takes in matching orphans, lets go of what no longer matches."""
         matches = from_selector(spec_of(replica_set)["selector"])
-        owned = list(self._pods.by_index(BY_OWNER, uid_of(replica_set)))
+        owned = self._owned(replica_set)
         kept = [p for p in owned if matches(labels_of(p))]
-        for pod in owned:
-            if not matches(labels_of(pod)) and not meta(pod).get("deletionTimestamp"):
-                await self._own(pod, None)
+        if len(kept) != len(owned):
+            await gather([self._own(p, None) for p in owned if not matches(labels_of(p)) and pod_active(p)])
         if not meta(replica_set).get("deletionTimestamp"):
-            others = self._pods.list(key_of(replica_set).namespace)
-            orphans = [p for p in others if controller_of(p) is None and pod_active(p) and matches(labels_of(p))]
-            kept += await gather([self._own(p, owner_reference(replica_set)) for p in orphans])
+            alone = orphans(self._pods, key_of(replica_set).namespace)
+            mine = [p for p in alone if pod_active(p) and matches(labels_of(p))]
+            kept += await gather([self._own(p, owner_reference(replica_set)) for p in mine])
         return kept
 
     async def _own(self, pod: Object, ref: dict[str, Any] | None) -> Object:
         refs = [r for r in meta(pod).get("ownerReferences") or () if not r.get("controller")] + ([ref] if ref else [])
-        patch = {"metadata": {"uid": uid_of(pod), "ownerReferences": refs}}
+        patch = {"metadata": {"uid": uid_of(pod), "ownerReferences": refs or None}}
         return await self._kit.client.patch(PODS, meta(pod)["name"], patch, namespace=key_of(pod).namespace)
 
-    async def _manage(self, replica_set: Object, active: list[Object], assumed: Assumed) -> list[Object]:
-        wanted = spec_of(replica_set).get("replicas", 1)
-        missing = wanted - len(active)
+    async def _manage(self, replica_set: Object, active: list[Object]) -> None:
+        missing = spec_of(replica_set).get("replicas", 1) - len(active)
         if missing > 0:
-            return active + await self._create(replica_set, min(missing, BATCH), assumed)
-        if missing < 0:
-            gone = victims(active, -missing, self._kit.clock.now())[:BATCH]
-            await self._delete(replica_set, gone, assumed)
-            uids = {uid_of(p) for p in gone}
-            return [p for p in active if uid_of(p) not in uids]
-        return active
+            await self._create(replica_set, min(missing, BATCH))
+        elif missing < 0:
+            crowd = crowding(self._related(replica_set))
+            await self._delete(replica_set, victims(active, min(-missing, BATCH), crowd=crowd, now=self._kit.clock.now()))
 
-    async def _create(self, replica_set: Object, count: int, assumed: Assumed) -> list[Object]:
+    def _related(self, replica_set: Object) -> Iterable[Object]:
+        """The active pods of this set and of its siblings under the same owner."""
+        owner = controller_of(replica_set)
+        siblings = self._sets.by_index(BY_OWNER, owner["uid"]) if owner else [replica_set]
+        return [p for s in siblings for p in self._owned(s) if pod_active(p)]
+
+    async def _create(self, replica_set: Object, count: int) -> None:
         """Slow start: 1, 2, 4, ... so that a template that is refused is refused a few times, not ``count`` times."""
-        made: list[Object] = []
-        size = 1
-        while len(made) < count:
-            batch = min(size, count - len(made))
-            try:
-                made += await gather([self._create_one(replica_set, assumed) for _ in range(batch)])
-            except ApiError as error:
-                self._kit.recorder.warning(replica_set, "FailedCreate", f"Error creating: {error.message}")
-                raise
+        made, size = 0, 1
+        while made < count:
+            size = min(size, count - made)
+            self._raise_first(
+                replica_set, await outcomes([self._create_one(replica_set) for _ in range(size)]), "create", "creating"
+            )
+            made += size
             size *= 2
-        return made
 
-    async def _create_one(self, replica_set: Object, assumed: Assumed) -> Object:
+    async def _create_one(self, replica_set: Object) -> None:
         pod = await self._kit.client.create(PODS, pod_from(replica_set))
-        if self._pods.get(key_of(pod)) is None:
-            assumed.created[uid_of(pod)] = pod
         self._kit.recorder.normal(replica_set, "SuccessfulCreate", f"Created pod: {meta(pod)['name']}")
-        return pod
 
-    async def _delete(self, replica_set: Object, pods: Sequence[Object], assumed: Assumed) -> None:
-        async def one(pod: Object) -> None:
-            key = key_of(pod)
-            assumed.deleted.add(uid_of(pod))
-            try:
-                await self._kit.client.delete(PODS, key.name, key.namespace, uid=uid_of(pod))
-            except NotFoundError:
-                return
-            except ApiError as error:
-                assumed.deleted.discard(uid_of(pod))
-                self._kit.recorder.warning(replica_set, "FailedDelete", f"Error deleting: {error.message}")
-                raise
-            self._kit.recorder.normal(replica_set, "SuccessfulDelete", f"Deleted pod: {key.name}")
+    async def _delete(self, replica_set: Object, pods: Sequence[Object]) -> None:
+        self._raise_first(replica_set, await outcomes([self._delete_one(replica_set, p) for p in pods]), "delete", "deleting")
 
-        await gather([one(p) for p in pods])
+    async def _delete_one(self, replica_set: Object, pod: Object) -> None:
+        key, uid = key_of(pod), uid_of(pod)
+        self._deleted.add(uid)
+        try:
+            await self._kit.client.delete(PODS, key.name, key.namespace, uid=uid)
+        except NotFoundError:
+            return
+        except BaseException:
+            self._deleted.discard(uid)
+            raise
+        if self._pods.get(key) is None:
+            self._deleted.discard(uid)
+        self._kit.recorder.normal(replica_set, "SuccessfulDelete", f"Deleted pod: {key.name}")
+
+    def _raise_first(self, replica_set: Object, results: Sequence[object], verb: str, doing: str) -> None:
+        """Raise the first failure, told as an event, unless the namespace is going anyway."""
+        failures = [r for r in results if isinstance(r, Exception) and not namespace_terminating(r)]
+        if failures:
+            self._kit.recorder.warning(replica_set, f"Failed{verb.capitalize()}", f"Error {doing}: {failures[0]}")
+            raise failures[0]
 
     async def _status(self, replica_set: Object, pods: Sequence[Object], failure: LateenError | None) -> float | None:
         """Write the status if it changed; seconds until the next pod may become available."""
@@ -188,6 +190,12 @@ class ReplicaSetReconciler:
         if status.get("readyReplicas", 0) != status.get("availableReplicas", 0) and min_ready:
             return soonest_available(pods, min_ready, now)
         return None
+
+
+def namespace_terminating(error: Exception) -> bool:
+    """Whether the API server refused because the namespace is on its way out."""
+    causes = error.details.get("causes") or () if isinstance(error, ForbiddenError) else ()
+    return any(c.get("reason") == "NamespaceTerminating" for c in causes)
 
 
 def soonest_available(pods: Iterable[Object], min_ready: float, now: datetime) -> float | None:
@@ -214,12 +222,13 @@ def pod_from(replica_set: Object) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
-def victims(pods: Sequence[Object], count: int, now: datetime) -> list[Object]:
-    """Which pods go first: ActivePodsWithRanks of kube-controller-manager, crowded nodes before others."""
-    crowd: dict[str, int] = {}
-    for pod in pods:
-        node = spec_of(pod).get("nodeName") or ""
-        crowd[node] = crowd.get(node, 0) + 1
+def crowding(pods: Iterable[Object]) -> Mapping[str, int]:
+    """Pods per node."""
+    return Counter(spec_of(p).get("nodeName") or "" for p in pods)
+
+
+def victims(pods: Sequence[Object], count: int, *, crowd: Mapping[str, int], now: datetime) -> list[Object]:
+    """Which pods go first: ActivePodsWithRanks of kube-controller-manager. ``crowd`` counts related pods per node."""
 
     def rank(pod: Object) -> tuple[Any, ...]:
         node, phase = spec_of(pod).get("nodeName") or "", status_of(pod).get("phase")
@@ -230,14 +239,27 @@ def victims(pods: Sequence[Object], count: int, now: datetime) -> list[Object]:
             bool(node),
             {"Pending": 0, "Unknown": 1}.get(phase or "Pending", 2),
             pod_ready(pod),
-            int((meta(pod).get("annotations") or {}).get("controller.kubernetes.io/pod-deletion-cost", "0")),
-            -crowd[node],
-            -since.timestamp() if since else 0.0,
+            deletion_cost(pod),
+            -crowd.get(node, 0),
+            _age_rank(now, since) if since else 0,
             -restarts,
-            -parse_time(created).timestamp() if created else 0.0,
+            _age_rank(now, parse_time(created)) if created else 0,
+            uid_of(pod),
         )
 
     return sorted(pods, key=rank)[:count]
+
+
+def deletion_cost(pod: Object) -> int:
+    """The annotation of that name; 0 if it is no number."""
+    text = annotations_of(pod).get("controller.kubernetes.io/pod-deletion-cost", "0")
+    return int(text) if text.lstrip("+-").isdigit() else 0
+
+
+def _age_rank(now: datetime, since: datetime) -> int:
+    """Ages on a logarithmic scale, so that of pods of about one age any may go (LogarithmicScaleDown)."""
+    seconds = (now - since).total_seconds()
+    return 1 + int(math.log2(1 + seconds)) if seconds > 0 else 1
 
 
 def new_status(replica_set: Object, pods: Sequence[Object], failure: LateenError | None, now: datetime) -> dict[str, Any]:
@@ -253,10 +275,13 @@ def new_status(replica_set: Object, pods: Sequence[Object], failure: LateenError
     status: dict[str, Any] = {"replicas": len(pods), **{k: v for k, v in counts.items() if v}}
     if generation := meta(replica_set).get("generation"):
         status["observedGeneration"] = generation
-    conditions = [c for c in old.get("conditions") or () if c["type"] != "ReplicaFailure"]
-    if failure is not None:
-        new = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": str(failure)}
-        conditions = set_condition(old.get("conditions"), new, now)
+    conditions = list(old.get("conditions") or ())
+    if failure is None:
+        conditions = [c for c in conditions if c["type"] != "ReplicaFailure"]
+    elif condition(conditions, "ReplicaFailure") is None:
+        reason = "FailedCreate" if len(pods) < spec.get("replicas", 1) else "FailedDelete"
+        new = {"type": "ReplicaFailure", "status": "True", "reason": reason, "message": str(failure)}
+        conditions = set_condition(conditions, new, now)
     if conditions:
         status["conditions"] = conditions
     return status
