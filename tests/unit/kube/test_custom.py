@@ -94,3 +94,7 @@ def test_metadata_is_kubernetes_own() -> None:
 def test_a_broken_schema_is_told() -> None:
     with pytest.raises(ValueError):
         custom_rule({"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}})
+
+
+def test_a_custom_resource_may_hold_finalizers_without_a_domain() -> None:
+    assert list(RULE({"metadata": {"name": "w", "finalizers": ["mine"]}, "spec": {"size": 1}}, None)) == []

@@ -63,3 +63,13 @@ def test_values_are_shown_as_json() -> None:
 def test_a_status_write_is_judged_by_metadata_alone() -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"a b": "c"}}, "spec": {}}
     assert {e.field for e in validation.validate(pod, pod, subresource="status")} == {"metadata.labels"}
+
+
+@pytest.mark.parametrize("subresource", ["", "status"])
+def test_a_crd_may_hold_finalizers_without_a_domain(subresource: str) -> None:
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com", "finalizers": ["customresourcecleanup.apiextensions.k8s.io"]},
+    }
+    assert validation.validate(crd, crd, subresource=subresource) == []

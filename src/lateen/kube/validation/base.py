@@ -136,8 +136,8 @@ def label_selector(selector: Mapping[str, Any] | None, at: str) -> Errors:
         yield from follows(names.qualified_name, f"{field}.key", term.get("key") or "")
 
 
-def metadata(obj: Mapping[str, Any], name_rule: Check) -> Errors:
-    """ObjectMeta."""
+def metadata(obj: Mapping[str, Any], name_rule: Check, *, own_finalizers: bool = True) -> Errors:
+    """ObjectMeta. ``own_finalizers``: those without a domain must be Kubernetes' own (not so for CRDs and custom resources)."""
     meta = obj.get("metadata") or {}
     if meta.get("generateName"):
         base = meta["generateName"]
@@ -153,7 +153,7 @@ def metadata(obj: Mapping[str, Any], name_rule: Check) -> Errors:
     if meta.get("ownerReferences"):
         yield from _owners(meta)
     for i, finalizer in enumerate(meta.get("finalizers") or ()):
-        yield from _finalizer(finalizer, f"metadata.finalizers[{i}]")
+        yield from _finalizer(finalizer, f"metadata.finalizers[{i}]", own=own_finalizers)
 
 
 def _annotations(annotations: Mapping[str, Any]) -> Errors:
@@ -180,7 +180,7 @@ def _owners(meta: Mapping[str, Any]) -> Errors:
             controller = f"{owner.get('kind')}/{owner.get('name')}"
 
 
-def _finalizer(finalizer: str, field: str) -> Errors:
+def _finalizer(finalizer: str, field: str, *, own: bool) -> Errors:
     yield from follows(names.qualified_name, field, finalizer)
-    if "/" not in finalizer and finalizer not in _FINALIZERS:
+    if own and "/" not in finalizer and finalizer not in _FINALIZERS:
         yield invalid(field, finalizer, "name is neither a standard finalizer name nor is it fully qualified")

@@ -51,7 +51,7 @@ def custom_rule(schema: Mapping[str, Any]) -> Rule:
     lists = _lists(schema)
 
     def check(obj: Object, old: Object | None) -> Errors:
-        yield from metadata(obj, names.dns_subdomain)
+        yield from metadata(obj, names.dns_subdomain, own_finalizers=False)
         if not validator.is_valid(obj):
             for error in validator.iter_errors(obj):
                 if old is None or not _unchanged(obj, old, error.instance_path):
