@@ -6,7 +6,6 @@ from lateen.kube import names
 from lateen.kube.meta import Object
 from lateen.kube.validation.base import Errors, metadata
 
-
 # These groups are served by extensions of the API server, which use the general rules of metadata alone.
 _EXTENSIONS = ("apiextensions.k8s.io/", "apiregistration.k8s.io/")
 
