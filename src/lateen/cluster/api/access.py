@@ -34,8 +34,10 @@ def rbac_over(storage: Storage, registry: Registry) -> Rbac:
 def attributes_of(call: Call) -> Attributes:
     """What a call wants, in RBAC's terms."""
     r, path = call.served.resource, call.path
+    # A Namespace is asked for within itself: a RoleBinding there is enough to read it.
+    namespace = path.name if r.plural == "namespaces" and not r.group else path.namespace
     return Attributes(
-        verb=call.verb, group=r.group, resource=r.plural, subresource=path.subresource, namespace=path.namespace, name=path.name
+        verb=call.verb, group=r.group, resource=r.plural, subresource=path.subresource, namespace=namespace, name=path.name
     )
 
 

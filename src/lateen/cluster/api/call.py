@@ -168,7 +168,8 @@ class Access:
 
 @dataclass(slots=True, kw_only=True)
 class Backend:
-    """What verbs work on. ``list_cache``: prefix -> (the revision that last changed it, its items' bytes)."""
+    """What verbs work on. ``list_cache``: prefix -> (the revision that last changed it, its items' bytes);
+    ``account_admission``: pods need a ServiceAccount and get its token (boot turns it on, see ``admission.accounts``)."""
 
     storage: Storage
     registry: Registry
@@ -177,6 +178,7 @@ class Backend:
     addresses: ServiceAddresses
     access: Access
     logs: LogSource
+    account_admission: bool = False
     locks: KeyLocks = field(default_factory=KeyLocks)
     list_cache: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 

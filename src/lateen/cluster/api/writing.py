@@ -11,6 +11,7 @@ from typing import Any
 
 from lateen.cluster.api import metadata, ownership, shape, statuses
 from lateen.cluster.api.admission import admit_create, admit_update
+from lateen.cluster.api.admission.accounts import await_account
 from lateen.cluster.api.call import Answer, Backend, Call
 from lateen.cluster.api.ownership import Own
 from lateen.cluster.api.registry import Served
@@ -28,6 +29,7 @@ async def create_object(backend: Backend, call: Call, obj: Object, *, own: Own =
     """Store ``obj`` (the caller's own, complete apart from what the server fills in). Answers 201."""
     obj = shape.accept_fields(call, obj)
     metadata.place(call, obj)
+    await await_account(backend, call, obj)
     base = "" if obj["metadata"].get("name") else str(obj["metadata"].get("generateName") or "")
     for attempt in range(_ATTEMPTS):
         if base:

@@ -1,12 +1,12 @@
 """Pods: the service account's name, priority, and the tolerations that give a lost node its five minutes.
 
-The token volume that the real ServiceAccount plugin adds is left out: the process runtime has no mount namespace to show it in. A
-pod that wants a token projects one.
+Whether the account exists, and its token, is ``accounts``' part.
 """
 
 from __future__ import annotations
 
 from lateen.cluster.api import statuses
+from lateen.cluster.api.admission import accounts
 from lateen.cluster.api.call import Backend, Call
 from lateen.kube.meta import Object
 
@@ -20,6 +20,7 @@ def on_create(backend: Backend, call: Call, pod: Object) -> None:
     if not spec.get("serviceAccountName"):
         spec["serviceAccountName"] = spec.get("serviceAccount") or "default"
     spec["serviceAccount"] = spec["serviceAccountName"]
+    accounts.on_create(backend, call, pod)
     _priority(backend, call, pod, spec)
     tolerations = spec.get("tolerations") or []
     for key in _LOST:

@@ -6,10 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
 from lateen.cluster.api import statuses
-from lateen.cluster.api.auth.rbac import MASTERS, Attributes
+from lateen.cluster.api.auth.rbac import MASTERS, Attributes, described
 from lateen.cluster.api.call import Backend, Call
 from lateen.kube.meta import Object
 
@@ -42,12 +40,13 @@ def _covered(
     backend: Backend, call: Call, obj: Object, rules: Iterable[Mapping[str, Any]], *, verb: str, wanted: tuple[str, str]
 ) -> None:
     rbac, user = backend.access.rbac, call.user
-    if MASTERS in user.groups or rbac.covers_all(user, rules, call.namespace):
+    missing = rbac.missing(user, rules, call.namespace)
+    if not missing:
         return
     plural, name = wanted
     if rbac.allowed(user, Attributes(verb=verb, group=_GROUP, resource=plural, namespace=call.namespace, name=name)):
         return
-    who = f'user "{user.name}" (groups={orjson.dumps(list(user.groups)).decode()})'
-    missing = "\n".join(orjson.dumps(r).decode() for r in rules)
-    why = f"{who} is attempting to grant RBAC permissions not currently held:\n{missing}"
+    groups = " ".join(f'"{g}"' for g in user.groups)
+    who = f'user "{user.name}" (groups=[{groups}])'
+    why = f"{who} is attempting to grant RBAC permissions not currently held:\n" + "\n".join(described(missing))
     raise statuses.forbidden(call.served.resource, obj["metadata"].get("name", ""), why)

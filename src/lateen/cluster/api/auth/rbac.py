@@ -5,6 +5,7 @@ Rules of a user are gathered once and kept until a role or binding changes; a de
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,11 +48,7 @@ class Rbac:
         """Whether a rule of the user's roles covers the request."""
         if MASTERS in user.groups:
             return True
-        version = self._version()
-        if version != self._known or len(self._decisions) > 10000:
-            self._known = version
-            self._rules.clear()
-            self._decisions.clear()
+        self._refresh()
         key = (user, wanted)
         found = self._decisions.get(key)
         if found is None:
@@ -59,8 +56,17 @@ class Rbac:
             found = self._decisions[key] = any(covers(r, wanted) for s in scopes for r in self.rules(user, s))
         return found
 
+    def _refresh(self) -> None:
+        """Forget what was known once a role or binding has changed."""
+        version = self._version()
+        if version != self._known or len(self._decisions) > 10000:
+            self._known = version
+            self._rules.clear()
+            self._decisions.clear()
+
     def rules(self, user: UserInfo, namespace: str) -> Sequence[Mapping[str, Any]]:
         """The rules bound to the user in ``namespace`` ('' for those of ClusterRoleBindings)."""
+        self._refresh()
         key = (user.name, user.groups, namespace)
         found = self._rules.get(key)
         if found is None:
@@ -79,12 +85,12 @@ class Rbac:
         plural, where = ("roles", namespace) if ref["kind"] == "Role" else ("clusterroles", "")
         return next((r for r in self._objects(plural, where) if meta(r)["name"] == ref["name"]), None)
 
-    def covers_all(self, user: UserInfo, rules: Iterable[Mapping[str, Any]], namespace: str) -> bool:
-        """Whether the user already has every permission in ``rules``: nobody may grant more than they have."""
+    def missing(self, user: UserInfo, rules: Iterable[Mapping[str, Any]], namespace: str) -> Sequence[Attributes]:
+        """The permissions in ``rules`` that the user does not have: nobody may grant more than they have."""
         if MASTERS in user.groups:
-            return True
+            return ()
         owned = [r for s in {"", namespace} for r in self.rules(user, s)]
-        return all(any(covers(o, a) for o in owned) for rule in rules for a in _atoms(rule, namespace))
+        return [a for rule in rules for a in _atoms(rule, namespace) if not any(covers(o, a) for o in owned)]
 
 
 def _is_subject(subject: Mapping[str, Any], user: UserInfo, namespace: str) -> bool:
@@ -138,3 +144,17 @@ def refusal(user: UserInfo, wanted: Attributes) -> str:
         return f'User "{user.name}" cannot {wanted.verb} path "{wanted.path}"'
     where = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
     return f'User "{user.name}" cannot {wanted.verb} resource "{wanted.full_resource}" in API group "{wanted.group}" {where}'
+
+
+def described(missing: Iterable[Attributes]) -> list[str]:
+    """Permissions as Kubernetes lists them: ``{APIGroups:[""], Resources:["secrets"], Verbs:["get" "list"]}``."""
+    verbs: dict[tuple[str, str, str, str], list[str]] = {}
+    for a in missing:
+        verbs.setdefault((a.group, a.full_resource, a.path, a.name), []).append(a.verb)
+    lines = []
+    for (group, resource, path, name), found in verbs.items():
+        parts = [("NonResourceURLs", [path])] if path else [("APIGroups", [group]), ("Resources", [resource])]
+        parts += [("ResourceNames", [name])] if name else []
+        listed = [f"{title}:[{' '.join(json.dumps(v) for v in values)}]" for title, values in (*parts, ("Verbs", found))]
+        lines.append("{" + ", ".join(listed) + "}")
+    return sorted(lines)

@@ -48,6 +48,9 @@ async def subject_access_review(backend: Backend, call: Call) -> Answer:
 
 async def local_subject_access_review(backend: Backend, call: Call) -> Answer:
     """The same within the path's namespace."""
+    spec = decode_object(call).get("spec") or {}
+    if (spec.get("resourceAttributes") or {}).get("namespace") != call.namespace:
+        raise statuses.bad_request("spec.resourceAttributes.namespace must match namespace")
     return await subject_access_review(backend, call)
 
 
