@@ -72,7 +72,7 @@ def names(page: Page) -> list[str]:
 
 async def test_an_empty_store_is_at_revision_one(store: Storage) -> None:
     assert store.revision == 1
-    assert store.list(PODS) == Page([], Revision(1))
+    assert store.list(PODS) == Page((), Revision(1))
     assert store.get(f"{PODS}default/a") is None
     assert store.count(PODS) == 0
 

@@ -212,7 +212,7 @@ async def test_compaction_keeps_current_records_and_gives_pages_back(path: Path,
         await store.compact(store.revision)
     assert store._log._number("PRAGMA page_count") < before + 100
     assert store._log._number("PRAGMA page_count") < after_deleting - 2000
-    assert store.list(CMS).records == records[:10]
+    assert list(store.list(CMS).records) == records[:10]
     await store.close()
     assert rows() == 10
     store = SqliteStorage.open(path)

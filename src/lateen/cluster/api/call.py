@@ -81,9 +81,9 @@ class ListBody:
     records: Sequence[Record]
     joined: Callable[[], bytes]
 
-    def body(self) -> bytes:
-        """The list as bytes."""
-        return b"".join((orjson.dumps(self.head)[:-1], b',"items":[', self.joined(), b"]}"))
+    def parts(self) -> tuple[bytes, ...]:
+        """The list as bytes, in pieces: the items' bytes are shared, and large."""
+        return orjson.dumps(self.head)[:-1] + b',"items":[', self.joined(), b"]}"
 
     def object(self) -> Object:
         """The list as an object; its items are shared."""
@@ -104,15 +104,15 @@ class Answer:
     watch: WatchStream | None = None
     stream: AsyncIterator[bytes] | None = None
 
-    def body(self) -> bytes:
-        """The bytes of what this answers with."""
+    def parts(self) -> tuple[bytes, ...]:
+        """The bytes of what this answers with, in pieces."""
         if self.record is not None:
-            return self.record.raw
+            return (self.record.raw,)
         if self.raw is not None:
-            return self.raw
+            return (self.raw,)
         if self.listed is not None:
-            return self.listed.body()
-        return orjson.dumps(self.obj)
+            return self.listed.parts()
+        return (orjson.dumps(self.obj),)
 
     def object(self) -> Any:
         """The decoded object; None for bytes of another type."""

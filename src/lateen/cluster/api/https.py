@@ -39,10 +39,10 @@ ANONYMOUS = UserInfo(name="system:anonymous", groups=("system:unauthenticated",)
 class Reply:
     """A whole answer, written at once. Stands in for aiohttp's response: only what its protocol calls is here."""
 
-    __slots__ = ("_body", "_head", "_request", "keep_alive", "status")
+    __slots__ = ("_head", "_parts", "_request", "_size", "keep_alive", "status")
 
-    def __init__(self, status: int, content_type: str, body: bytes, headers: Mapping[str, str]) -> None:
-        self.status, self._body, self.keep_alive = status, body, True
+    def __init__(self, status: int, content_type: str, parts: tuple[bytes, ...], size: int, headers: Mapping[str, str]) -> None:
+        self.status, self._parts, self._size, self.keep_alive = status, parts, size, True
         self._head = _head(status, content_type, headers)
 
     async def prepare(self, request: web.BaseRequest) -> None:
@@ -52,13 +52,14 @@ class Reply:
         transport = self._request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client went away")
-        body = self._body
         tail = b"\r\n\r\n" if self.keep_alive else b"\r\nConnection: close\r\n\r\n"
-        head = self._head + str(len(body)).encode() + tail
+        head = self._head + str(self._size).encode() + tail
         if self._request.method == "HEAD":
-            body = b""
-        transport.write(head + body)
-        if len(body) > _DRAIN_FROM:
+            transport.write(head)
+        elif self._size <= _DRAIN_FROM:
+            transport.write(head + b"".join(self._parts))
+        else:
+            transport.writelines((head + self._parts[0], *self._parts[1:]))  # large pieces are not copied
             await self._request._payload_writer.drain()
 
 
@@ -191,11 +192,12 @@ async def _body(raw: web.BaseRequest) -> bytes:
 
 
 async def _reply(raw: web.BaseRequest, answer: Answer) -> Reply:
-    body, headers = answer.body(), answer.headers
-    if len(body) >= _GZIP_FROM and "gzip" in raw.headers.get("Accept-Encoding", ""):
-        body = await asyncio.to_thread(gzip.compress, body, 1)
-        headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-    return Reply(answer.status, answer.content_type, body, headers)
+    parts, headers = answer.parts(), answer.headers
+    size = sum(map(len, parts))
+    if size >= _GZIP_FROM and "gzip" in raw.headers.get("Accept-Encoding", ""):
+        parts = (await asyncio.to_thread(gzip.compress, b"".join(parts), 1),)
+        size, headers = len(parts[0]), {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Reply(answer.status, answer.content_type, parts, size, headers)
 
 
 class _Stream(web.StreamResponse):

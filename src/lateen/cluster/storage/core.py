@@ -20,6 +20,7 @@ from lateen.kube.meta import Object
 
 EMPTY = Revision(1)
 WATCH_BUFFER = 10_000
+_KEPT_LISTS = 32
 
 
 def prefixes_of(key: str) -> tuple[str, ...]:
@@ -54,6 +55,7 @@ class Core:
         self._unchanged_since = revision
         self._history = History(window or Window(), revision)
         self._fanout = Fanout(watch_buffer)
+        self._lists: dict[str, tuple[Revision, tuple[Record, ...]]] = {}
         self._pending: dict[str, Event] = {}
         self._closed = False
 
@@ -71,11 +73,22 @@ class Core:
         self._check_known(at)
         if self.changed(prefix) <= at:
             keys, records = self._slice(prefix, start), self._records
+            if not start and (not limit or len(keys) <= limit):
+                return Page(self._whole(prefix, keys), at)
         else:
             keys, records = self._past(prefix, start, at)
         if not limit or len(keys) <= limit:
             return Page([records[k] for k in keys], at)
         return Page([records[k] for k in keys[:limit]], at, next_key=keys[limit], remaining=len(keys) - limit)
+
+    def _whole(self, prefix: str, keys: Sequence[str]) -> Sequence[Record]:
+        """All current records under ``prefix``: the list is kept while nothing under it changes."""
+        changed, kept = self.changed(prefix), self._lists.get(prefix)
+        if kept is None or kept[0] != changed:
+            if len(self._lists) >= _KEPT_LISTS:
+                del self._lists[next(iter(self._lists))]
+            kept = self._lists[prefix] = (changed, tuple([self._records[k] for k in keys]))
+        return kept[1]
 
     def count(self, prefix: str) -> int:
         collection = _collection(prefix)

@@ -9,11 +9,12 @@ from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Answer, Backend, Call, ListBody
 from lateen.cluster.api.reading import Continue, Matcher, matcher, parse_continue, revision_option
 from lateen.cluster.api.registry import Served
-from lateen.cluster.storage.seam import Record, Revision
+from lateen.cluster.storage.seam import Page, Record, Revision
 from lateen.errors import CompactedError
 from lateen.kube.meta import Object
 
 _CACHED_LISTS = 64
+_NO_LIMIT = 1 << 60
 _TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
     "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided "
@@ -62,19 +63,20 @@ def find(backend: Backend, call: Call) -> Found:
     if not limit and wanted is None:
         page = _page(backend, prefix, start=start, revision=revision, following=following)
         return Found(page.records, page.revision, whole=revision is None and not start)
-    return _limited(backend, prefix, wanted, limit or (1 << 60), start, revision, following)
+    return _limited(backend, prefix, wanted, limit or _NO_LIMIT, start, revision, following)
 
 
 def _limited(
     backend: Backend, prefix: str, wanted: Matcher | None, limit: int, start: str, revision: Revision | None, following: bool
 ) -> Found:
     """Up to ``limit`` records that ``wanted`` lets through; one more key tells where the next page starts."""
-    page = _page(backend, prefix, start=start, revision=revision, following=following)
+    most = limit if wanted is None else 0
+    page = _page(backend, prefix, start=start, revision=revision, following=following, limit=most)
     if wanted is None:
-        if len(page.records) <= limit:
-            return Found(page.records, page.revision)
-        token = Continue(page.revision, page.records[limit].key).encode()
-        return Found(page.records[:limit], page.revision, continue_token=token, remaining=len(page.records) - limit)
+        if not page.next_key:
+            return Found(page.records, page.revision, whole=revision is None and not start)
+        token = Continue(page.revision, page.next_key).encode()
+        return Found(page.records, page.revision, continue_token=token, remaining=page.remaining)
     kept: list[Record] = []
     for record in page.records:
         if wanted(record.obj):
@@ -99,9 +101,9 @@ def _start(backend: Backend, call: Call, prefix: str) -> tuple[str, Revision | N
     return "", Revision(asked) if asked and match == "Exact" else None, False
 
 
-def _page(backend: Backend, prefix: str, *, start: str, revision: Revision | None, following: bool) -> Any:
+def _page(backend: Backend, prefix: str, *, start: str, revision: Revision | None, following: bool, limit: int = 0) -> Page:
     try:
-        return backend.storage.list(prefix, start=start, revision=revision)
+        return backend.storage.list(prefix, limit=limit, start=start, revision=revision)
     except CompactedError as error:
         if following:
             raise statuses.expired(_TOO_OLD, continue_token=Continue(-1, start).encode()) from error
