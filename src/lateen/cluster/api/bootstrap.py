@@ -59,7 +59,9 @@ def server_call(served: Served, method: str, namespace: str, name: str = "") -> 
     r = served.resource
     path = ResourcePath(group=r.group, version=r.version, plural=r.plural, namespace=namespace, name=name)
     request = Request(method=method, path=r.path(namespace, name), user_agent="kube-apiserver")
-    return Call(request=request, user=SERVER, served=served, path=path, verb={"POST": "create", "PUT": "update"}[method])
+    return Call(
+        request=request, user=SERVER, served=served, path=path, verb={"POST": "create", "PUT": "update", "DELETE": "delete"}[method]
+    )
 
 
 def _whole(served: Served, obj: Object) -> Object:

@@ -24,6 +24,7 @@ from lateen.cluster.api.auth.tokens import ISSUER, ServiceAccountTokens
 from lateen.cluster.api.bootstrap import bootstrap, publish
 from lateen.cluster.api.call import Access, Answer, Backend, Call, Verb
 from lateen.cluster.api.conversions import CONVERSIONS
+from lateen.cluster.api.crd.cleanup import CrdCleanup
 from lateen.cluster.api.discovery.openapi import OpenApiCache
 from lateen.cluster.api.discovery.pages import DiscoveryCache
 from lateen.cluster.api.health import Health
@@ -33,6 +34,7 @@ from lateen.cluster.api.nonresource import page_for
 from lateen.cluster.api.paths import ResourcePath, parse_path
 from lateen.cluster.api.presenting import present
 from lateen.cluster.api.registry import Registry, Served
+from lateen.cluster.api.strategies.definitions import serve
 from lateen.cluster.api.subresources.log import LogSource, no_logs
 from lateen.cluster.api.subresources.table import subresource_for
 from lateen.cluster.api.user import UserInfo
@@ -111,8 +113,11 @@ class ApiServer:
     async def start(self) -> None:
         """Store what every cluster has from the start; begin to tick watches."""
         self.backend.addresses.load(self.backend.objects("", "v1", "services"))
+        for crd in self.backend.objects("apiextensions.k8s.io", "v1", "customresourcedefinitions"):
+            serve(self.backend, crd)
         await bootstrap(self.backend)
         self._tasks.start(self.backend.streams.run(), "watch-ticks")
+        self._tasks.start(CrdCleanup(self.backend, self.backend.clock).run(), "crd-cleanup")
 
     async def close(self) -> None:
         """End watches and own tasks. The storage is the caller's. Idempotent."""

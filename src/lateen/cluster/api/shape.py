@@ -4,12 +4,16 @@ CustomResourceDefinition's own schema for the rest. Used by the writing verbs.
 
 from __future__ import annotations
 
+from typing import Any
+
 from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Call
 from lateen.cluster.api.registry import Served
-from lateen.kube import defaults
+from lateen.kube import defaults, validation
 from lateen.kube.meta import Object
 from lateen.kube.schemas import SchemaNode, apply_defaults, problems, prune, type_of
+
+_META_COLLECTIONS = ("annotations", "labels", "finalizers", "ownerReferences")
 
 
 def node_of(served: Served) -> SchemaNode | None:
@@ -23,6 +27,8 @@ def accept_fields(call: Call, obj: Object) -> Object:
     node = node_of(call.served)
     if node is None:
         return obj
+    if not call.served.custom:
+        drop_empty(obj)
     found = list(problems(node, obj))
     if not found:
         return obj
@@ -42,6 +48,25 @@ def accept_fields(call: Call, obj: Object) -> Object:
     return obj
 
 
+def drop_empty(value: Any) -> None:
+    """Take away, in place, what Go's types leave out when they are written: nulls, and empty collections of metadata."""
+    if isinstance(value, dict):
+        for name in [k for k, v in value.items() if v is None]:
+            del value[name]
+        meta = value.get("metadata")
+        if isinstance(meta, dict):
+            for name in _META_COLLECTIONS:
+                if name in meta and not meta[name]:
+                    del meta[name]
+        for inner in value.values():
+            if isinstance(inner, dict | list):
+                drop_empty(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            if isinstance(inner, dict | list):
+                drop_empty(inner)
+
+
 def set_defaults(call: Call, obj: Object) -> None:
     """Fill in defaults, in place."""
     if not call.served.custom:
@@ -52,7 +77,12 @@ def set_defaults(call: Call, obj: Object) -> None:
 
 def validate(call: Call, obj: Object, old: Object | None) -> None:
     """InvalidError with every cause."""
-    errors = list(call.served.validate(obj, old)) if call.served.validate else []
+    if call.served.validate is not None and call.path.subresource == "":
+        errors = list(call.served.validate(obj, old))
+    elif call.served.validate is not None:
+        errors = [e for e in call.served.validate(obj, old) if e.field.startswith(("status", "spec"))]
+    else:
+        errors = validation.validate(obj, old, subresource=call.path.subresource)
     if errors:
         r = call.served.resource
         raise statuses.invalid_fields(r, obj["metadata"].get("name") or "", errors)

@@ -93,11 +93,13 @@ async def change_object(backend: Backend, call: Call, change: Change, *, own: Ow
         return await change_held(backend, call, record, change, own=own)
 
 
-async def change_held(backend: Backend, call: Call, record: Record, change: Change, *, own: Own = ownership.record) -> Answer:
-    """``change_object`` for a caller that holds the key and read ``record``."""
+async def change_held(
+    backend: Backend, call: Call, record: Record, change: Change, *, own: Own = ownership.record, fresh: bool = False
+) -> Answer:
+    """``change_object`` for a caller that holds the key and read ``record``. ``fresh``: what ``change`` answers shares nothing."""
     served = call.served
     old = served.from_storage(record.obj)
-    new = change(old)
+    new = change(old) if fresh else edit(change(old))
     _check_revision(call, new, record)
     new = _settle(backend, call, new, old, own)
     if metadata.same_but_bookkeeping(new, old) and not ownership.changed(new, old):
@@ -134,8 +136,9 @@ def _settle(backend: Backend, call: Call, new: Object, old: Object, own: Own) ->
     new = shape.accept_fields(call, new)
     metadata.keep_system_fields(call, new, old)
     if call.path.subresource == "status":
+        if call.served.custom:
+            shape.set_defaults(call, new)
         new = _only_status(new, old, strategy)
-        shape.set_defaults(call, new)
         strategy.status_update(backend, call, new, old)
     else:
         if strategy.status:

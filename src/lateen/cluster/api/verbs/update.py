@@ -30,7 +30,7 @@ async def update(backend: Backend, call: Call) -> Answer:
     async with backend.locks.hold(key):
         record = backend.storage.get(key)
         if record is not None:
-            return await change_held(backend, call, record, lambda _: new)
+            return await change_held(backend, call, record, lambda _: new, fresh=True)
     return await _missing(backend, call, new)
 
 

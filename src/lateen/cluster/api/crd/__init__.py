@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions: what one says (``definition``), serving it (``registration``), cleaning up after it (``cleanup``)."""
