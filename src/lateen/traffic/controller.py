@@ -16,7 +16,6 @@ from lateen.aio.clock import Clock
 from lateen.aio.tasks import TaskOwner
 from lateen.client.client import Client
 from lateen.client.informer import Informer, InformerSet
-from lateen.errors import AlreadyExistsError
 from lateen.kube.meta import Key, Object, key_of, labels_of, meta, set_condition
 from lateen.kube.resources import (
     ENDPOINTSLICES,
@@ -33,11 +32,12 @@ from lateen.traffic.envoy.binary import envoy_binary
 from lateen.traffic.envoy.bootstrap import ProxySpec
 from lateen.traffic.envoy.supervisor import ProcessHost, Proxy
 from lateen.traffic.gate import TrafficGate
+from lateen.traffic.install import install
 from lateen.traffic.ir import PortKey, Service, Snapshot
 from lateen.traffic.members import Members
 from lateen.traffic.settings import TrafficSettings
 from lateen.traffic.statuses import PROGRAMMED, StatusWriter, desired_class, desired_gateway, desired_route
-from lateen.traffic.translate.conditions import CONTROLLER, Condition, Place
+from lateen.traffic.translate.conditions import Condition, Place
 from lateen.traffic.translate.gateways import Places, Translated, World, translate_gateways
 from lateen.traffic.translate.references import References, grants
 from lateen.traffic.translate.services import SERVICE_LABEL, translate_service
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from lateen.traffic.xds.server import XdsServer
 
 log = logging.getLogger(__name__)
-GATEWAY_CLASS = "lateen"
 _GROUPS = ("mesh", "edge")
 # A service with many endpoints is translated at most this often (seconds per endpoint), or a burst of 1,000 pods starts costs
 # a million encodings.
@@ -116,8 +115,7 @@ class Traffic:
             release=self._release,
             clock=self._clock,
         )
-        await self._ensure_class()
-        await self._follow()
+        await self._follow(gateway_api=await install(self._client, self._clock))
         self._flush()
         self._hub.subscribe(self._answered)
         await self._server.start()
@@ -127,29 +125,22 @@ class Traffic:
         self._owner.start(self._statuses.queue.run_timers(), "status timers")
         self._owner.start(self._retry_refused(), "refused")
 
-    async def _ensure_class(self) -> None:
-        spec = {"controllerName": CONTROLLER, "description": "The edge proxy of the embedded cluster."}
-        obj = {"apiVersion": GATEWAYCLASSES.api_version, "kind": "GatewayClass", "metadata": {"name": GATEWAY_CLASS}, "spec": spec}
-        try:
-            await self._client.create(GATEWAYCLASSES, obj)
-        except AlreadyExistsError:
-            pass
-
-    async def _follow(self) -> None:
+    async def _follow(self, *, gateway_api: bool) -> None:
         """Subscribe to everything and wait until the first lists are there."""
         self._slices.add_index("service", _service_of_slice)
-        for informer in (self._services, self._slices, self._pods, self._secrets, *self._rules.values()):
+        rules = [self._secrets, *self._rules.values()] if gateway_api else []
+        for informer in (self._services, self._slices, self._pods, *rules):
             await informer.synced()
         self._services.subscribe(lambda old, new: self._touch([key_of(o) for o in (old, new) if o]))
         self._slices.subscribe(lambda old, new: self._touch([k for o in (old, new) if o for k in _service_keys(o)]))
-        for informer in (self._secrets, *self._rules.values()):
+        for informer in rules:
             informer.subscribe(self._rules_changed)
         self._statuses.register(GATEWAYCLASSES, self._rules[GATEWAYCLASSES], self._class_status)
         self._statuses.register(GATEWAYS, self._rules[GATEWAYS], self._gateway_status)
         self._statuses.register(HTTPROUTES, self._rules[HTTPROUTES], self._route_status)
         self._statuses.register(SERVICES, self._services, self._service_status)
 
-    async def stop(self, *, keep_envoys: bool) -> None:
+    async def stop(self, *, keep_envoys: bool = False) -> None:
         """Let go. With ``keep_envoys`` the proxies go on with what they know; else they drain and end."""
         await self._owner.close()
         if not keep_envoys:

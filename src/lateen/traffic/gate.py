@@ -53,7 +53,7 @@ class TrafficGate:
         """Return once the pod receives traffic from every proxy that shall send it some; at once if there is none."""
         said, patient = ("", ""), False
         while True:
-            ports = list(self._ports(pod))
+            ports = dict(self._ports(pod))
             problem = next(self._missing(pod, ports), None)
             if problem is None:
                 return
@@ -65,8 +65,8 @@ class TrafficGate:
             except TimeoutError:
                 patient = True
 
-    def _ports(self, pod: Object) -> Iterator[PortKey]:
-        """Service ports that the pod must become a member of."""
+    def _ports(self, pod: Object) -> Iterator[tuple[PortKey, bool]]:
+        """Service ports that the pod must become a member of, and whether they have an address of their own."""
         namespace, labels = meta(pod).get("namespace", ""), labels_of(pod)
         named = {p.get("name") for c in pod["spec"].get("containers") or () for p in c.get("ports") or ()}
         for service in self._services(namespace):
@@ -76,7 +76,10 @@ class TrafficGate:
             for port in spec.get("ports") or ():
                 target = port.get("targetPort")
                 if (port.get("protocol") or "TCP") == "TCP" and (not isinstance(target, str) or target in named):
-                    yield PortKey(namespace, meta(service)["name"], int(port["port"]))
+                    yield (
+                        PortKey(namespace, meta(service)["name"], int(port["port"])),
+                        spec.get("clusterIP") not in (None, "", "None"),
+                    )
 
     def _names(self, ports: Iterable[PortKey]) -> list[Name]:
         return [name for port in ports for _, name in self._resources(port)]
@@ -91,9 +94,11 @@ class TrafficGate:
             yield group, Name(LISTENER, f"service/{port}")
             yield group, Name(ROUTES, f"service/{port}")
 
-    def _missing(self, pod: Object, ports: Iterable[PortKey]) -> Iterator[tuple[str, str]]:
+    def _missing(self, pod: Object, ports: Mapping[PortKey, bool]) -> Iterator[tuple[str, str]]:
         """(reason, message) of everything that still stands between the pod and its traffic."""
-        for port in ports:
+        from lateen.traffic.xds.resource import ENDPOINTS
+
+        for port, addressed in ports.items():
             used = [(g, n) for g, n in self._resources(port) if self._hub.caches[g].get(n) is not None]
             member = self._members.get(port, uid_of(pod))
             for group, name in used:
@@ -101,11 +106,11 @@ class TrafficGate:
                     yield "ProxyDown", f"the {group} proxy is not connected: {self._proxies[group].problem or 'it is starting'}"
                 if words := self._hub.refusal(group, name):
                     yield "Nack", f"the {group} proxy refused {name.name}: {words}"
-            if used and (member is None or member.draining):
+            if (used or addressed) and (member is None or member.draining):
                 yield "WaitingForEndpoint", f"no EndpointSlice of Service {port.name} offers the pod yet"
             elif member is not None:
                 for group, name in used:
-                    if not self._hub.reached(group, name, member.since[group] if name.name == str(port) else 0):
+                    if not self._hub.reached(group, name, member.since[group] if name.type == ENDPOINTS else 0):
                         yield "WaitingForProxy", f"the {group} proxy has not acknowledged {name.name} yet"
 
     async def withdraw(self, pod: Object) -> None:

@@ -112,7 +112,7 @@ _HTTP_MATCH = record(
 
 _GRPC_MATCH = record(
     {
-        "headers": _values(HEADER_VALUE),
+        "headers": _values(string(1, 4096)),
         "method": record({"method": string(most=1024), "service": string(most=1024), "type": _KINDS_OF_MATCH}),
     }
 )

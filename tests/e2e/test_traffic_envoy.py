@@ -1,0 +1,276 @@
+"""Traffic with real Envoys."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from traffic_rig import Pod, Rig, rig_for, weights
+
+from lateen.aio.tasks import gather
+from lateen.kube.meta import condition
+from lateen.kube.resources import GATEWAYS, HTTPROUTES, PODS, SERVICES
+
+pytestmark = pytest.mark.peer
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with rig_for(tmp_path) as made:
+        yield made
+
+
+class Load:
+    """Keeps asking until stopped; counts answers by status."""
+
+    def __init__(self, rig: Rig, url: str, clients: int = 8) -> None:
+        self.rig, self.url, self.clients = rig, url, clients
+        self.counts: dict[Any, int] = {}
+        self.pods: dict[str, int] = {}
+        self._on = True
+
+    async def __aenter__(self) -> Load:
+        self._task = self.rig.owner.start(gather([self._one() for _ in range(self.clients)]), "load")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._on = False
+        await self._task
+
+    async def _one(self) -> None:
+        while self._on:
+            try:
+                status, body = await self.rig.get(self.url)
+            except Exception as error:  # noqa: BLE001 - every failure is counted, whatever it is
+                status, body = type(error).__name__, None
+            self.counts[status] = self.counts.get(status, 0) + 1
+            if isinstance(body, dict):
+                self.pods[body["pod"]] = self.pods.get(body["pod"], 0) + 1
+
+
+async def admit(rig: Rig, pod: Pod, seconds: float = 5.0) -> list[tuple[str, str]]:
+    said: list[tuple[str, str]] = []
+    try:
+        async with asyncio.timeout(seconds):
+            await rig.traffic.gate.admit(pod.object, lambda reason, message: said.append((reason, message)))
+    except TimeoutError:
+        raise AssertionError(f"{pod.name} is not admitted: {said}") from None
+    return said
+
+
+async def test_a_service_address_carries_http_and_tcp(rig: Rig) -> None:
+    url = await rig.service("shop")
+    raw = await rig.service("raw", port=8001, appProtocol=None)
+    pod = await rig.pod("shop")
+    await rig.pod("raw")
+    await admit(rig, pod)
+    status, body = await rig.get(url + "/x?y=1")
+    assert (status, body["pod"], body["path"]) == (200, "shop-1", "/x?y=1")
+    assert (await rig.until(raw))["pod"] == "raw-2"
+
+
+async def test_a_gateway_routes_by_weight_and_a_change_takes_effect(rig: Rig) -> None:
+    await rig.service("one")
+    await rig.service("two")
+    for name in ("one", "two"):
+        await admit(rig, await rig.pod(name))
+    await rig.gateway()
+    await rig.route("r", {"backendRefs": weights(("one", 1), ("two", 0))})
+    gateway = await rig.condition(GATEWAYS, "web", "Programmed")
+    url = f"http://127.0.0.1:{rig.gateway_port}/"
+    assert {"type": "lateen.dev/http", "value": url.rstrip("/")} in gateway["status"]["addresses"]
+    assert gateway["status"]["listeners"][0]["attachedRoutes"] == 1
+    assert (await rig.until(url))["pod"].startswith("one")
+    took = []
+    for turn in range(10):
+        share = weights(("one", turn % 2), ("two", 1 - turn % 2))
+        start = time.monotonic()
+        await rig.client.patch(HTTPROUTES, "r", {"spec": {"rules": [{"backendRefs": share}]}}, namespace="default")
+        while not (await rig.get(url))[1]["pod"].startswith("one" if turn % 2 else "two"):
+            pass
+        took.append(time.monotonic() - start)
+    assert sorted(took)[5] < 0.1, took
+    route = await rig.client.get(HTTPROUTES, "r", "default")
+    async with asyncio.timeout(5):
+        while True:
+            conditions = route["status"]["parents"][0]["conditions"]
+            live = condition(conditions, "lateen.dev/Programmed") or {}
+            if (live.get("status"), live.get("observedGeneration")) == ("True", route["metadata"]["generation"]):
+                break
+            route = await rig.client.get(HTTPROUTES, "r", "default")
+            await asyncio.sleep(0.01)
+    assert {c["type"]: c["status"] for c in conditions} == {
+        "Accepted": "True",
+        "ResolvedRefs": "True",
+        "lateen.dev/Programmed": "True",
+    }
+
+
+async def test_bad_backends_answer_500_and_say_why(rig: Rig) -> None:
+    await rig.gateway()
+    await rig.route("r", {"backendRefs": weights(("missing", 1))})
+    await rig.until(f"http://127.0.0.1:{rig.gateway_port}/", 500)
+    async with asyncio.timeout(5):
+        while not (route := await rig.client.get(HTTPROUTES, "r", "default")).get("status", {}).get("parents"):
+            await asyncio.sleep(0.01)
+    found = condition(route["status"]["parents"][0]["conditions"], "ResolvedRefs") or {}
+    assert (found["status"], found["reason"]) == ("False", "BackendNotFound")
+
+
+async def test_replacing_pods_under_load_loses_nothing(rig: Rig) -> None:
+    """The order of a rolling update: admit the new, withdraw the old, then kill it without mercy."""
+    url = await rig.service("shop")
+    pods = [await rig.pod("shop", delay=0.01) for _ in range(2)]
+    for pod in pods:
+        await admit(rig, pod)
+    async with Load(rig, url + "/") as load:
+        for _ in range(4):
+            await asyncio.sleep(0.1)
+            fresh = await rig.pod("shop", delay=0.01)
+            await admit(rig, fresh)
+            old = pods.pop(0)
+            pods.append(fresh)
+            old.state["terminating"] = True
+            await rig.slice("shop")
+            async with asyncio.timeout(5):
+                await rig.traffic.gate.withdraw(old.object)
+            served = old.served
+            await asyncio.sleep(0.02)
+            assert old.served == served, "a withdrawn pod received a request"
+            await old.stop()
+            old.state = {}
+            await rig.slice("shop")
+    assert set(load.counts) == {200}
+    assert load.counts[200] > 100
+    assert {p.name for p in pods} <= set(load.pods)
+
+
+async def test_killing_a_pod_under_load_loses_no_read(rig: Rig) -> None:
+    url = await rig.service("shop")
+    pods = [await rig.pod("shop", delay=0.005) for _ in range(3)]
+    for pod in pods:
+        await admit(rig, pod)
+    async with Load(rig, url + "/", clients=16) as load:
+        await asyncio.sleep(0.3)
+        await pods[0].stop()
+        await asyncio.sleep(0.5)
+    assert set(load.counts) == {200}
+
+
+async def test_the_last_pod_serves_until_its_replacement_does(rig: Rig) -> None:
+    url = await rig.service("shop")
+    old = await rig.pod("shop")
+    await admit(rig, old)
+    async with Load(rig, url + "/", clients=2) as load:
+        fresh = await rig.pod("shop", joined=False)
+        fresh.state = {}
+        old.state["terminating"] = True
+        await rig.slice("shop")
+        withdrawn = rig.owner.start(rig.traffic.gate.withdraw(old.object), "withdraw")
+        await asyncio.sleep(0.4)
+        assert not withdrawn.done()
+        fresh.state = {"ready": False, "serving": True, "terminating": False}
+        await rig.slice("shop")
+        async with asyncio.timeout(5):
+            await withdrawn
+        await old.stop()
+        await asyncio.sleep(0.1)
+    assert set(load.counts) == {200}
+    assert fresh.served > 0
+
+
+async def test_the_last_pod_without_replacement_is_withdrawn(rig: Rig) -> None:
+    await rig.service("shop")
+    old = await rig.pod("shop")
+    await admit(rig, old)
+    old.state["terminating"] = True
+    await rig.slice("shop")
+    async with asyncio.timeout(2):
+        await rig.traffic.gate.withdraw(old.object)
+
+
+async def test_a_request_under_way_holds_its_pod(rig: Rig) -> None:
+    url = await rig.service("shop")
+    old, other = await rig.pod("shop", delay=0.5), await rig.pod("shop", delay=0.5)
+    for pod in (old, other):
+        await admit(rig, pod)
+    asked = [rig.owner.start(rig.get(url + "/"), f"ask-{i}") for i in range(4)]
+    await asyncio.sleep(0.1)
+    old.state["terminating"] = True
+    await rig.slice("shop")
+    start = time.monotonic()
+    await rig.traffic.gate.withdraw(old.object)
+    assert time.monotonic() - start > 0.2
+    await old.stop()
+    assert [(await a)[0] for a in asked] == [200] * 4
+
+
+async def test_a_refused_listener_is_named(rig: Rig) -> None:
+    """Somebody holds the port on every address: the Service says so, its pods are not admitted, and it heals."""
+    with socket.socket() as squatter:
+        squatter.bind(("0.0.0.0", 0))
+        squatter.listen()
+        port = squatter.getsockname()[1]
+        url = await rig.service("shop", port=port)
+        pod = await rig.pod("shop")
+        said: list[tuple[str, str]] = []
+        waiting = rig.owner.start(rig.traffic.gate.admit(pod.object, lambda r, m: said.append((r, m))), "admit")
+        await rig.eventually(lambda: any(reason == "Nack" for reason, _ in said))
+        assert any("Address already in use" in message for _, message in said)
+        async with asyncio.timeout(5):
+            while not (service := await rig.client.get(SERVICES, "shop", "default"))["status"].get("conditions"):
+                await asyncio.sleep(0.01)
+        found = condition(service["status"]["conditions"], "lateen.dev/Programmed") or {}
+        assert found["status"] == "False"
+        assert "Address already in use" in found["message"]
+        assert not waiting.done()
+    async with asyncio.timeout(8):
+        await waiting
+    assert (await rig.get(url))[0] == 200
+
+
+async def test_the_daemon_may_go_and_come_back(rig: Rig) -> None:
+    url = await rig.service("shop")
+    first = await rig.pod("shop", delay=0.002)
+    await admit(rig, first)
+    pids = {p.id: p.pid for p in rig.shim.processes().values()}
+    async with Load(rig, url + "/", clients=4) as load:
+        await rig.traffic.stop(keep_envoys=True)
+        await asyncio.sleep(0.2)
+        await rig.start_traffic()
+        second = await rig.pod("shop")
+        said = await admit(rig, second)
+        await asyncio.sleep(0.1)
+    assert set(load.counts) == {200}, said
+    assert second.served > 0
+    assert {p.id: p.pid for p in rig.shim.processes().values()} == pids
+
+
+async def test_a_killed_proxy_comes_back(rig: Rig) -> None:
+    url = await rig.service("shop")
+    await admit(rig, await rig.pod("shop"))
+    pid = rig.shim.processes()["envoy-mesh"].pid
+    os.kill(pid, signal.SIGKILL)
+    await rig.eventually(lambda: not rig.traffic._hub.connected("mesh"))
+    said = await admit(rig, await rig.pod("shop"))
+    assert any(reason == "ProxyDown" for reason, _ in said)
+    await rig.until(url)
+    assert rig.shim.processes()["envoy-mesh"].pid != pid
+    assert rig.traffic.proxies["mesh"].restarts == 1
+
+
+async def test_a_pod_of_no_service_is_admitted_at_once(rig: Rig) -> None:
+    meta = {"name": "lone", "namespace": "default", "labels": {"app": "lone"}}
+    pod = await rig.client.create(
+        PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [{"name": "c", "image": "none"}]}}
+    )
+    async with asyncio.timeout(1):
+        await rig.traffic.gate.admit(pod, lambda *_: None)
+        await rig.traffic.gate.withdraw(pod)
