@@ -115,7 +115,7 @@ class _Wire(asyncio.Protocol):
         self._asked: dict[int, asyncio.Future[Any]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's transports are not of asyncio's classes
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's transports are not of asyncio's classes
 
     def data_received(self, data: bytes) -> None:
         *lines, self._incoming = (self._incoming + data).split(b"\n")

@@ -120,8 +120,15 @@ class NodeAgent:
                 pause = min(5.0, pause * 2)
 
     async def _collect(self) -> None:
-        """What the runtime has, by pod: the worker of each pod takes it over."""
-        for state in (await self.context.runtime.states()).values():
+        """What the runtime has, by pod: the worker of each pod takes it over. Without it no pod may be started: it may run."""
+        while True:
+            try:
+                states = await self.context.runtime.states()
+                break
+            except LateenError as error:
+                log.error("node %s: the runtime cannot be asked what runs: %s", self.settings.name, error)
+                await self.context.clock.sleep(1.0)
+        for state in states.values():
             self._states.setdefault(state.id.partition("_")[0], []).append(state)
 
     async def _drop_orphans(self) -> None:
