@@ -182,8 +182,10 @@ class Cluster:
     async def start_nodes(self, gate: Gate | None = None) -> None:
         """Real and hollow nodes; returns when all are ready."""
         images = StoreImages(ImageStore(self.settings.images))
+        # One for all nodes: it alone knows which addresses of the slice are taken.
+        network = LoopbackNetwork(self.settings.folder / "network", addresses.pod_network(self.settings.slice))
         for name in self.settings.nodes:
-            await self._start_node(name, images, gate or OpenGate())
+            await self._start_node(name, images, network, gate or OpenGate())
         if self.settings.fake_nodes:
             names = [f"fake-{i}" for i in range(self.settings.fake_nodes)]
             self.hollow = HollowNodes(
@@ -194,12 +196,11 @@ class Cluster:
         # What is alive now lives as long as the cluster: the collector need not look at it again and again.
         settle_heap()
 
-    async def _start_node(self, name: str, images: StoreImages, gate: Gate) -> None:
+    async def _start_node(self, name: str, images: StoreImages, network: LoopbackNetwork, gate: Gate) -> None:
         folder = self.settings.folder / "nodes" / name
         shim = ShimClient(folder=folder / "shim", socket=self.settings.socket(name), name=name, clock=self.clock)
         await shim.connect()
         self.shims.append(shim)
-        network = LoopbackNetwork(self.settings.folder / "network", addresses.pod_network(self.settings.slice))
         agent = NodeAgent(
             NodeSettings(name=name, folder=folder, unprivileged_start=self.settings.unprivileged_start),
             client=self.client_for(f"system:node:{name}", MASTERS, manager="kubelet"),
