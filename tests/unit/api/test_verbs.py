@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from lateen.client.client import Client
 from lateen.errors import AlreadyExistsError, ConflictError, ForbiddenError, NotFoundError
+from lateen.kube.meta import Object
 from lateen.kube.resources import Resource
 
 CONFIGMAPS = Resource(group="", version="v1", kind="ConfigMap", plural="configmaps", namespaced=True)
@@ -12,15 +16,15 @@ PODS = Resource(group="", version="v1", kind="Pod", plural="pods", namespaced=Tr
 NAMESPACES = Resource(group="", version="v1", kind="Namespace", plural="namespaces", namespaced=False)
 
 
-def config_map(name: str, **data: str):
+def config_map(name: str, **data: str) -> Object:
     return {"metadata": {"name": name, "namespace": "default"}, "data": data}
 
 
-def pod(name: str, **spec):
+def pod(name: str, **spec: Any) -> Object:
     return {"metadata": {"name": name, "namespace": "default"}, "spec": {"containers": [{"name": "a", "image": "b"}], **spec}}
 
 
-async def test_create_get_update_delete(client):
+async def test_create_get_update_delete(client: Client) -> None:
     made = await client.create(CONFIGMAPS, config_map("a", x="1"))
     assert made["metadata"]["uid"] and made["kind"] == "ConfigMap"
     assert await client.get(CONFIGMAPS, "a", "default") == made
@@ -39,12 +43,12 @@ async def test_create_get_update_delete(client):
         await client.get(CONFIGMAPS, "a", "default")
 
 
-async def test_missing_namespace(client):
+async def test_missing_namespace(client: Client) -> None:
     with pytest.raises(NotFoundError, match='namespaces "nope" not found'):
         await client.create(CONFIGMAPS, {"metadata": {"name": "a", "namespace": "nope"}})
 
 
-async def test_generate_name_and_merge_patch(client):
+async def test_generate_name_and_merge_patch(client: Client) -> None:
     made = await client.create(
         CONFIGMAPS, {"metadata": {"generateName": "web-", "namespace": "default"}, "data": {"a": "1", "b": "2"}}
     )
@@ -54,7 +58,7 @@ async def test_generate_name_and_merge_patch(client):
     assert patched["data"] == {"b": "2", "c": "3"}
 
 
-async def test_list_pages_hold_one_revision(client):
+async def test_list_pages_hold_one_revision(client: Client) -> None:
     for i in range(5):
         await client.create(CONFIGMAPS, config_map(f"c{i}"))
     page = await client.list(CONFIGMAPS, "default", limit=2)
@@ -64,7 +68,7 @@ async def test_list_pages_hold_one_revision(client):
     assert names == ["c0", "c1", "c2", "c3", "c4"]
 
 
-async def test_status_is_isolated_and_generation_counts_spec(client):
+async def test_status_is_isolated_and_generation_counts_spec(client: Client) -> None:
     made = await client.create(PODS, pod("p") | {"status": {"phase": "Running"}})
     assert made["status"]["phase"] == "Pending" and made["metadata"]["generation"] == 1
     running = await client.update_status(PODS, {**made, "status": {"phase": "Running"}, "spec": {}})
@@ -74,7 +78,7 @@ async def test_status_is_isolated_and_generation_counts_spec(client):
     assert kept["status"]["phase"] == "Running" and kept["metadata"]["labels"] == {"a": "b"}
 
 
-async def test_pod_on_a_node_ends_gracefully(client):
+async def test_pod_on_a_node_ends_gracefully(client: Client) -> None:
     await client.create(PODS, pod("p"))
     await client.create(
         PODS, {"metadata": {"name": "p", "namespace": "default"}, "target": {"kind": "Node", "name": "n1"}}, subresource="binding"
@@ -87,7 +91,7 @@ async def test_pod_on_a_node_ends_gracefully(client):
         await client.get(PODS, "p", "default")
 
 
-async def test_finalizers_hold_an_object(client):
+async def test_finalizers_hold_an_object(client: Client) -> None:
     made = await client.create(CONFIGMAPS, {"metadata": {"name": "a", "namespace": "default", "finalizers": ["x.dev/y"]}})
     held = await client.delete(CONFIGMAPS, "a", "default")
     assert held["metadata"]["deletionTimestamp"] and held["metadata"]["deletionGracePeriodSeconds"] == 0
@@ -98,7 +102,7 @@ async def test_finalizers_hold_an_object(client):
         await client.get(CONFIGMAPS, "a", "default")
 
 
-async def test_namespace_ends_when_finalized(client):
+async def test_namespace_ends_when_finalized(client: Client) -> None:
     await client.create(NAMESPACES, {"metadata": {"name": "shop"}})
     ending = await client.delete(NAMESPACES, "shop")
     assert ending["status"]["phase"] == "Terminating"
@@ -109,9 +113,9 @@ async def test_namespace_ends_when_finalized(client):
         await client.get(NAMESPACES, "shop")
 
 
-async def test_watch_sees_selector_transitions(client):
+async def test_watch_sees_selector_transitions(client: Client) -> None:
     first = await client.list(PODS, "default")
-    stream = client.watch(PODS, "default", resource_version=first.resource_version, label_selector="app=web")
+    stream: Any = client.watch(PODS, "default", resource_version=first.resource_version, label_selector="app=web")
     await client.create(PODS, pod("p"))
     await client.patch(PODS, "p", {"metadata": {"labels": {"app": "web"}}}, namespace="default")
     await client.patch(PODS, "p", {"metadata": {"labels": {"app": "db"}}}, namespace="default")

@@ -10,6 +10,7 @@ import yaml
 from lateen.client.seam import Request
 from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Call
+from lateen.kube import protobuf
 from lateen.kube.meta import Object, edit
 from lateen.kube.resources import Resource
 
@@ -63,17 +64,11 @@ def decode(request: Request, expected: Resource | None = None) -> Any:
     if kind in _YAML:
         return load_yaml(bytes(body))
     if kind == PROTOBUF:
-        return _protobuf(bytes(body))
+        return protobuf.decode(bytes(body))
     known = f"application/json, application/yaml, {PROTOBUF}"
     raise statuses.unsupported_media_type(
         f"the body of the request was in an unknown format - accepted media types include: {known}"
     )
-
-
-def _protobuf(body: bytes) -> Any:
-    from lateen.kube import protobuf
-
-    return protobuf.decode(body)
 
 
 def decode_object(call: Call) -> Object:

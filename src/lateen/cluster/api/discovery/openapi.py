@@ -29,12 +29,8 @@ _V1 = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _LIST = ("allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "resourceVersionMatch")
 _WATCH = ("sendInitialEvents", "timeoutSeconds", "watch")
 _WRITE = ("dryRun", "fieldManager", "fieldValidation")
-_PATCHES = (
-    "application/apply-patch+yaml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
+_PATCHES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json")
+_STRATEGIC = "application/strategic-merge-patch+json"  # built-in kinds only: kubectl looks here before it sends one
 _BOOLEAN = ("allowWatchBookmarks", "sendInitialEvents", "watch", "force", "orphanDependents")
 _INTEGER = ("limit", "timeoutSeconds", "gracePeriodSeconds")
 
@@ -219,7 +215,9 @@ def _operation(method: str, action: str, options: tuple[str, ...], reference: Ma
     if method in ("put", "post"):
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": dict(reference)}}}
     if method == "patch":
-        operation["requestBody"] = {"required": True, "content": {p: {"schema": {"type": "object"}} for p in _PATCHES}}
+        builtin = reference.get("$ref", "").startswith(f"{REF}io.k8s.api")
+        patches = (*_PATCHES, _STRATEGIC) if builtin else _PATCHES
+        operation["requestBody"] = {"required": True, "content": {p: {"schema": {"type": "object"}} for p in patches}}
     return operation
 
 
