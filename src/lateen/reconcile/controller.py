@@ -13,7 +13,7 @@ from typing import Protocol
 from lateen.aio.clock import Clock
 from lateen.aio.queue import WorkQueue
 from lateen.aio.tasks import TaskOwner
-from lateen.client.informer import Informer
+from lateen.client.informer import Informer, InformerSet
 from lateen.errors import AlreadyExistsError, ConflictError, LateenError, NotFoundError, TerminalError
 from lateen.kube.meta import Key, Object, key_of
 from lateen.reconcile.result import Result
@@ -137,15 +137,20 @@ class Controller:
 
 
 class Manager:
-    """Runs controllers: subscribes them, waits until their informers are synced, then starts the workers."""
+    """Runs controllers: subscribes them, waits until their informers are synced, then starts the workers.
 
-    def __init__(self, controllers: Sequence[Controller]) -> None:
-        self.controllers = controllers
+    With ``informers`` it waits for all of them: a reconciler reads more than what wakes it.
+    """
+
+    def __init__(self, controllers: Sequence[Controller], informers: InformerSet | None = None) -> None:
+        self.controllers, self._informers = controllers, informers
 
     async def start(self, owner: TaskOwner) -> None:
         """Returns once every controller runs. The informers must already run."""
         for controller in self.controllers:
             controller.subscribe()
+        if self._informers is not None:
+            await self._informers.synced()
         for controller in self.controllers:
             for source in controller.sources:
                 await source.informer.synced()

@@ -106,7 +106,7 @@ async def world(client: Client, tmp_path: Path) -> AsyncIterator[World]:
         informers.start(owner)
         recorder.start(owner)
         world.kubelet(owner)
-        await Manager(build(kit)).start(owner)
+        await Manager(build(kit), informers).start(owner)
         yield world
 
 

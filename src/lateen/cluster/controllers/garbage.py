@@ -18,7 +18,8 @@ from lateen.kube.resources import CRDS, Resource
 from lateen.reconcile import DONE, Controller, Result, Source
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
-_IGNORED = frozenset({"events", "leases", "componentstatuses"})  # never owners, never owned, and there are many
+_IGNORED = frozenset({"events", "componentstatuses"})  # never owners, never owned, and there are many
+_REMEMBERED = 4096  # owners known to be gone
 _BATCH = 64
 
 
@@ -30,7 +31,7 @@ def controller(kit: Kit) -> Controller:
         reconciler=reconciler,
         sources=[Source(informer=kit.informer(CRDS), keys=lambda _: (RESCAN,))],
         clock=kit.clock,
-        workers=8,
+        workers=32,
     )
     made.queue.add(RESCAN)
     reconciler.add = made.queue.add
@@ -80,11 +81,19 @@ class GarbageCollector:
             found = await self._kit.discovery.preferred()
         except (ApiError, TransportError):
             return Result(0.5)
-        for resource in found:
-            wanted = {"list", "watch", "delete"} <= set(resource.verbs) and resource.plural not in _IGNORED
-            if wanted and resource.group_resource not in self._watched:
+        served = {r.group_resource: r for r in found if _collectable(r)}
+        for name, resource in served.items():
+            if name not in self._watched:
                 self._watch(resource)
+        for name in [n for n in self._watched if n not in served]:
+            self._forget(self._watched.pop(name))
         return DONE
+
+    def _forget(self, informer: Informer) -> None:
+        """The resource is no longer served: its objects went with it."""
+        self._kit.informers.drop(informer)
+        for obj in informer.list():
+            self._change(informer.resource, obj, None)
 
     def _watch(self, resource: Resource) -> None:
         informer = self._kit.informer(resource)
@@ -97,23 +106,36 @@ class GarbageCollector:
 
     def _change(self, resource: Resource, old: Object | None, new: Object | None) -> None:
         uid = uid_of(new or old or {})
-        if old is not None:
-            for owner in _owner_uids(old):
-                self._dependents.get(owner, set()).discard(uid)
+        for owner in _owner_uids(old or {}):
+            self._undepend(owner, uid)
         if new is None:
             self._nodes.pop(uid, None)
             for owner in _owner_uids(old or {}):
-                if owner in self._nodes and FOREGROUND in (meta(self._nodes[owner].obj).get("finalizers") or ()):
-                    self.add(Key("uid", owner))
+                self._left(owner)
             self.add(Key("uid", uid))
             return
         self._nodes[uid] = Node(resource, new)
         owners = _owner_uids(new)
         for owner in owners:
             self._dependents.setdefault(owner, set()).add(uid)
+        for owner in set(_owner_uids(old or {})).difference(owners):
+            self._left(owner)
         changed = old is None or meta(old).get("ownerReferences") != meta(new).get("ownerReferences")
         if (owners and changed) or meta(new).get("deletionTimestamp"):
             self.add(Key("uid", uid))
+
+    def _undepend(self, owner: str, uid: str) -> None:
+        dependents = self._dependents.get(owner)
+        if dependents is not None:
+            dependents.discard(uid)
+            if not dependents:
+                del self._dependents[owner]
+
+    def _left(self, owner: str) -> None:
+        """One dependent fewer: an owner that waits for that looks again."""
+        node = self._nodes.get(owner)
+        if node is not None and FOREGROUND in (meta(node.obj).get("finalizers") or ()):
+            self.add(Key("uid", owner))
 
     async def _collect(self, node: Node) -> None:
         """Delete the object if no owner is left; drop references to owners that are gone if some are."""
@@ -124,7 +146,8 @@ class GarbageCollector:
         key = key_of(node.obj)
         if solid:
             if len(solid) != len(refs):
-                patch = {"metadata": {"uid": uid_of(node.obj), "ownerReferences": solid}}
+                version = meta(node.obj)["resourceVersion"]  # somebody may be adding an owner right now
+                patch = {"metadata": {"uid": uid_of(node.obj), "resourceVersion": version, "ownerReferences": solid}}
                 await self._kit.client.patch(node.resource, key.name, patch, namespace=key.namespace)
             return
         blocking = bool(waiting) and bool(self._dependents.get(uid_of(node.obj)))
@@ -153,6 +176,8 @@ class GarbageCollector:
             found = {}
         if uid_of(found) == ref["uid"]:
             return "there"
+        if len(self._absent) >= _REMEMBERED:
+            self._absent.clear()
         self._absent.add(ref["uid"])
         return "gone"
 
@@ -192,6 +217,10 @@ class GarbageCollector:
             await self._kit.client.patch(node.resource, key.name, patch, namespace=key.namespace)
         except NotFoundError:
             return
+
+
+def _collectable(resource: Resource) -> bool:
+    return {"list", "watch", "delete"} <= set(resource.verbs) and resource.plural not in _IGNORED
 
 
 def _owner_uids(obj: Object) -> Iterable[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from lateen.aio.tasks import gather
-from lateen.cluster.controllers.kit import Kit
-from lateen.errors import MethodNotAllowedError, NotFoundError
-from lateen.kube.meta import Key, Object, meta, set_condition
+from dataclasses import dataclass, field
+
+from lateen.aio.tasks import outcomes
+from lateen.cluster.controllers.kit import Kit, spec_of, status_of
+from lateen.errors import ApiError, MethodNotAllowedError, NotFoundError, TransportError
+from lateen.kube.meta import Key, Object, key_of, meta, set_condition
 from lateen.kube.resources import NAMESPACES, Resource
 from lateen.reconcile import DONE, Controller, Result, Source
 
@@ -20,6 +22,16 @@ def controller(kit: Kit) -> Controller:
     return Controller(name="namespace", reconciler=NamespaceReconciler(kit), sources=[terminating], clock=kit.clock)
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far emptying came: objects left per resource, their finalizers, failures per resource."""
+
+    left: dict[str, int] = field(default_factory=dict)
+    finalizers: set[str] = field(default_factory=set)
+    failures: dict[str, str] = field(default_factory=dict)
+    discovery: str = ""
+
+
 class NamespaceReconciler:
     """Empties a terminating namespace."""
 
@@ -31,29 +43,50 @@ class NamespaceReconciler:
         namespace = self._namespaces.get(key)
         if namespace is None or not meta(namespace).get("deletionTimestamp"):
             return DONE
-        self._kit.discovery.forget()
-        found = await self._kit.discovery.preferred()
-        resources = [r for r in found if r.namespaced and {"list", "delete"} <= set(r.verbs) and r.plural != "events"]
-        # Owners first: what they own is then not made anew while it is deleted.
-        resources.sort(key=lambda r: _ORDER.index(r.plural) if r.plural in _ORDER else len(_ORDER))
-        left = {r.group_resource: n for r in resources if (n := await self._empty(r, key.name))}
-        if left:
-            await self._tell(namespace, left)
+        try:
+            self._kit.discovery.forget()
+            found = await self._kit.discovery.preferred()
+        except (ApiError, TransportError) as error:
+            await self._tell(namespace, Progress(discovery=str(error)))
+            raise
+        progress = await self._empty_all([r for r in found if _deletable(r)], key.name)
+        if progress.left or progress.failures:
+            await self._tell(namespace, progress)
             return Result(_AGAIN)
-        finalizers = [f for f in (namespace.get("spec") or {}).get("finalizers") or () if f != "kubernetes"]
-        if finalizers != ((namespace.get("spec") or {}).get("finalizers") or []):
-            body = {**namespace, "spec": {"finalizers": finalizers}}
-            await self._kit.client.update(NAMESPACES, body, subresource="finalize")
+        finalizers = spec_of(namespace).get("finalizers") or []
+        kept = [f for f in finalizers if f != "kubernetes"]
+        if kept != finalizers:
+            current = self._namespaces.get(key) or namespace
+            await self._kit.client.update(NAMESPACES, {**current, "spec": {"finalizers": kept}}, subresource="finalize")
         return DONE
 
-    async def _empty(self, resource: Resource, namespace: str) -> int:
-        """Delete what is there; how many objects are still left."""
+    async def _empty_all(self, resources: list[Resource], namespace: str) -> Progress:
+        """Empty every resource, whatever happens to one of them."""
+        # Owners first: what they own is then not made anew while it is deleted.
+        resources.sort(key=lambda r: _ORDER.index(r.plural) if r.plural in _ORDER else len(_ORDER))
+        progress = Progress()
+        for resource in resources:
+            try:
+                objects = await self._empty(resource, namespace)
+            except (ApiError, TransportError) as error:
+                progress.failures[resource.group_resource] = str(error)
+                continue
+            if objects:
+                progress.left[resource.group_resource] = len(objects)
+                progress.finalizers.update(f for o in objects for f in meta(o).get("finalizers") or ())
+        return progress
+
+    async def _empty(self, resource: Resource, namespace: str) -> list[Object]:
+        """Delete what is there; the objects that are still there then."""
         try:
             found = (await self._kit.client.list(resource, namespace)).items
         except (NotFoundError, MethodNotAllowedError):
-            return 0
-        await gather([self._delete(resource, namespace, o) for o in found if not meta(o).get("deletionTimestamp")])
-        return len(found)
+            return []
+        doomed = [o for o in found if not meta(o).get("deletionTimestamp")]
+        for error in await outcomes([self._delete(resource, namespace, o) for o in doomed]):
+            if isinstance(error, Exception):
+                raise error
+        return (await self._kit.client.list(resource, namespace)).items if found else []
 
     async def _delete(self, resource: Resource, namespace: str, obj: Object) -> None:
         try:
@@ -61,15 +94,60 @@ class NamespaceReconciler:
         except NotFoundError:
             return
 
-    async def _tell(self, namespace: Object, left: dict[str, int]) -> None:
-        listed = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(left.items()))
-        new = {
-            "type": "NamespaceContentRemaining",
-            "status": "True",
-            "reason": "SomeResourcesRemain",
-            "message": f"Some resources are remaining: {listed}",
-        }
-        status = namespace.get("status") or {}
-        conditions = set_condition(status.get("conditions"), new, self._kit.clock.now())
+    async def _tell(self, namespace: Object, progress: Progress) -> None:
+        status = status_of(namespace)
+        conditions = status.get("conditions") or []
+        for new in conditions_of(progress):
+            conditions = set_condition(conditions, new, self._kit.clock.now())
         if conditions != status.get("conditions"):
-            await self._kit.client.update_status(NAMESPACES, {**namespace, "status": {**status, "conditions": conditions}})
+            current = self._namespaces.get(key_of(namespace)) or namespace
+            await self._kit.client.update_status(NAMESPACES, {**current, "status": {**status, "conditions": conditions}})
+
+
+def _deletable(resource: Resource) -> bool:
+    return resource.namespaced and {"list", "delete"} <= set(resource.verbs)
+
+
+def conditions_of(progress: Progress) -> list[dict[str, str]]:
+    """The five conditions of a terminating namespace, in kube-controller-manager's words."""
+    left = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(progress.left.items()))
+    held = ", ".join(sorted(progress.finalizers))
+    failed = ", ".join(f"{name}: {why}" for name, why in sorted(progress.failures.items()))
+    return [
+        _condition(
+            "DiscoveryFailure",
+            "ResourcesDiscovered",
+            "All resources successfully discovered",
+            "DiscoveryFailed",
+            f"Discovery failed for some groups: {progress.discovery}" if progress.discovery else "",
+        ),
+        _condition("GroupVersionParsingFailure", "ParsedGroupVersions", "All legacy kube types successfully parsed", "", ""),
+        _condition(
+            "ContentFailure",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+            "ContentDeletionFailed",
+            f"Failed to delete all resource types, {len(progress.failures)} remaining: {failed}" if failed else "",
+        ),
+        _condition(
+            "ContentRemaining",
+            "ContentRemoved",
+            "All content successfully removed",
+            "SomeResourcesRemain",
+            f"Some resources are remaining: {left}" if left else "",
+        ),
+        _condition(
+            "FinalizersRemaining",
+            "ContentHasNoFinalizers",
+            "All content-preserving finalizers finished",
+            "SomeFinalizersRemain",
+            f"Some content in the namespace has finalizers remaining: {held}" if held else "",
+        ),
+    ]
+
+
+def _condition(kind: str, good: str, all_well: str, bad: str, trouble: str) -> dict[str, str]:
+    remaining = kind in ("ContentRemaining", "FinalizersRemaining")
+    name = f"Namespace{kind}" if remaining else f"NamespaceDeletion{kind}"
+    state = "True" if trouble else "False"
+    return {"type": name, "status": state, "reason": bad if trouble else good, "message": trouble or all_well}

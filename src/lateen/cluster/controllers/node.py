@@ -8,13 +8,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from lateen.cluster.controllers.kit import Kit, spec_of, status_of
+from lateen.aio.tasks import outcomes
+from lateen.cluster.controllers.kit import Kit, pod_ready, spec_of, status_of
 from lateen.cluster.controllers.podgc import BY_NODE
-from lateen.errors import ApiError, NotFoundError
+from lateen.errors import ConflictError, NotFoundError
 from lateen.kube.meta import (
     Key,
     Object,
     condition,
+    condition_true,
     key_of,
     meta,
     micro_timestamp,
@@ -28,6 +30,12 @@ from lateen.reconcile import DONE, Controller, Result, Source
 
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 LEASE_NAMESPACE = "kube-node-lease"
+_PRESSURES = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
 
 
 def controller(kit: Kit) -> Controller:
@@ -35,7 +43,10 @@ def controller(kit: Kit) -> Controller:
     return Controller(
         name="node",
         reconciler=NodeReconciler(kit),
-        sources=[Source(informer=kit.informer(NODES)), Source(informer=kit.informer(PODS), keys=_node_key, predicate=_tainted_pod)],
+        sources=[
+            Source(informer=kit.informer(NODES)),
+            Source(informer=kit.informer(PODS), keys=_node_key, predicate=_placed, delay=0.05),
+        ],
         clock=kit.clock,
         workers=2,
     )
@@ -46,8 +57,9 @@ def _node_key(pod: Object) -> tuple[Key, ...]:
     return (Key("", node),) if node else ()
 
 
-def _tainted_pod(old: Object | None, new: Object | None) -> bool:
-    return old is None and new is not None and bool(spec_of(new).get("nodeName"))
+def _placed(old: Object | None, new: Object | None) -> bool:
+    """A pod came to a node: if that is tainted, the pod's toleration begins to run."""
+    return new is not None and bool(spec_of(new).get("nodeName")) and not (old and spec_of(old).get("nodeName"))
 
 
 class NodeReconciler:
@@ -67,11 +79,14 @@ class NodeReconciler:
         now = self._kit.clock.now()
         silent = self._silence(key.name, now)
         grace = self._kit.settings.node_grace
-        if silent >= grace and _ready(node) != "Unknown":
-            node = await self._unknown(node, now)
+        if silent >= grace:
+            if _ready(node) != "Unknown":
+                node = await self._unknown(node, now)
+            await self._not_ready(key.name, now)
         node = await self._taint(node, now)
-        wait = await self._evict(node, now)
-        return Result(min(w for w in (max(0.2, grace - silent), wait, grace) if w is not None))
+        left = await self._evict(node, now)
+        look = grace - silent if silent < grace else grace  # a node that comes back says so itself
+        return Result(max(0.1, min(look, left) if left is not None else look))
 
     def _silence(self, name: str, now: datetime) -> float:
         """Seconds since the node was last heard of; counted from our own start at most, because we may have been away."""
@@ -94,33 +109,28 @@ class NodeReconciler:
             }
             conditions = set_condition(conditions, new, now)
         self._kit.recorder.normal(node, "NodeNotReady", f"Node {meta(node)['name']} status is now: NodeNotReady")
-        node = await self._kit.client.update_status(NODES, {**node, "status": {**status, "conditions": conditions}})
-        for pod in self._pods.by_index(BY_NODE, meta(node)["name"]):
-            await self._not_ready(pod, now)
-        return node
+        return await self._kit.client.update_status(NODES, {**node, "status": {**status, "conditions": conditions}})
 
-    async def _not_ready(self, pod: Object, now: datetime) -> None:
-        old = condition(status_of(pod).get("conditions"), "Ready")
-        if old is None or old.get("status") != "True":
-            return
+    async def _not_ready(self, node: str, now: datetime) -> None:
+        """No pod of a silent node counts as ready. Every time it is looked at, because the last time may have been cut short."""
+        stale = [p for p in self._pods.by_index(BY_NODE, node) if pod_ready(p)]
+        for error in await outcomes([self._pod_not_ready(p, now) for p in stale]):
+            if isinstance(error, Exception):
+                raise error
+
+    async def _pod_not_ready(self, pod: Object, now: datetime) -> None:
         new = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
         conditions = set_condition(status_of(pod)["conditions"], new, now)
         try:
             await self._kit.client.update_status(PODS, {**pod, "status": {**status_of(pod), "conditions": conditions}})
-        except ApiError:
+        except (ConflictError, NotFoundError):
             return  # it changed or went: its next state is not ours to say
 
     async def _taint(self, node: Object, now: datetime) -> Object:
-        state = _ready(node)
-        wanted = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(state)
-        taints = spec_of(node).get("taints") or []
-        kept = [t for t in taints if t["key"] not in (NOT_READY, UNREACHABLE) or t["key"] == wanted]
-        for effect in ("NoSchedule", "NoExecute") if wanted else ():
-            if not any(t["key"] == wanted and t["effect"] == effect for t in kept):
-                kept.append({"key": wanted, "effect": effect, "timeAdded": timestamp(now)})
-        if kept == taints:
+        wanted = taints_for(node, now)
+        if wanted == (spec_of(node).get("taints") or []):
             return node
-        patch = {"spec": {"taints": kept or None}, "metadata": {"resourceVersion": meta(node)["resourceVersion"]}}
+        patch = {"spec": {"taints": wanted or None}, "metadata": {"resourceVersion": meta(node)["resourceVersion"]}}
         return await self._kit.client.patch(NODES, meta(node)["name"], patch)
 
     async def _evict(self, node: Object, now: datetime) -> float | None:
@@ -128,14 +138,12 @@ class NodeReconciler:
         taints = [t for t in spec_of(node).get("taints") or () if t["effect"] == "NoExecute"]
         if not taints:
             return None
-        waits = []
-        for pod in self._pods.by_index(BY_NODE, meta(node)["name"]):
-            left = toleration_left(pod, taints, now)
-            if left is not None and left > 0:
-                waits.append(left)
-            elif left is not None and not meta(pod).get("deletionTimestamp"):
-                await self._delete(pod)
-        return min(waits, default=None)
+        staying = [p for p in self._pods.by_index(BY_NODE, meta(node)["name"]) if not meta(p).get("deletionTimestamp")]
+        lefts = [(p, left) for p in staying if (left := toleration_left(p, taints, now)) is not None]
+        for error in await outcomes([self._delete(p) for p, left in lefts if left <= 0]):
+            if isinstance(error, Exception):
+                raise error
+        return min((left for _, left in lefts if left > 0), default=None)
 
     async def _delete(self, pod: Object) -> None:
         self._kit.recorder.normal(pod, "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
@@ -143,6 +151,20 @@ class NodeReconciler:
             await self._kit.client.delete(PODS, key_of(pod).name, key_of(pod).namespace, uid=uid_of(pod))
         except NotFoundError:
             return
+
+
+def taints_for(node: Object, now: datetime) -> list[dict[str, Any]]:
+    """The taints that the node should have: what its conditions and ``spec.unschedulable`` say; foreign ones stay."""
+    pressed = [key for kind, key in _PRESSURES.items() if condition_true(node, kind)]
+    wanted = [(key, "NoSchedule") for key in pressed]
+    if spec_of(node).get("unschedulable"):
+        wanted.append(("node.kubernetes.io/unschedulable", "NoSchedule"))
+    if lost := {"False": NOT_READY, "Unknown": UNREACHABLE}.get(_ready(node)):
+        wanted += [(lost, "NoSchedule"), (lost, "NoExecute")]
+    ours = {NOT_READY, UNREACHABLE, "node.kubernetes.io/unschedulable", *_PRESSURES.values()}
+    kept = [t for t in spec_of(node).get("taints") or () if t["key"] not in ours or (t["key"], t["effect"]) in wanted]
+    have = {(t["key"], t["effect"]) for t in kept}
+    return kept + [{"key": k, "effect": e, "timeAdded": timestamp(now)} for k, e in wanted if (k, e) not in have]
 
 
 def _ready(node: Object) -> str:

@@ -13,10 +13,10 @@ from typing import Any
 
 from lateen.aio.threads import run_blocking
 from lateen.cluster.controllers.kit import Kit, spec_of, status_of
-from lateen.errors import AlreadyExistsError, NotFoundError
+from lateen.errors import AlreadyExistsError, FailedError, NotFoundError, TerminalError
 from lateen.kube.meta import Key, Object, annotations_of, key_of, labels_of, meta, uid_of
 from lateen.kube.quantity import parse
-from lateen.kube.resources import PODS, PVCS, PVS, STORAGECLASSES
+from lateen.kube.resources import PVCS, PVS, STORAGECLASSES
 from lateen.kube.selectors import from_selector
 from lateen.reconcile import DONE, Controller, Result, Source
 
@@ -24,7 +24,7 @@ PROVISIONER = "lateen.dev/local"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
-PROTECTED = "kubernetes.io/pvc-protection"
+BOUND_BY = "pv.kubernetes.io/bound-by-controller"
 STANDARD: Object = {
     "apiVersion": "storage.k8s.io/v1",
     "kind": "StorageClass",
@@ -36,61 +36,116 @@ STANDARD: Object = {
 
 
 def controller(kit: Kit) -> Controller:
-    """The controller, fed by claims, volumes, and the end of pods that used a claim."""
+    """The controller. A claim's key is its own; a volume's key has no namespace."""
     claims = kit.informer(PVCS)
+
+    def waiting(_: Object) -> Iterable[Key]:
+        return [key_of(c) for c in claims.list() if status_of(c).get("phase") != "Bound"]
 
     def of_volume(volume: Object) -> Iterable[Key]:
         ref = spec_of(volume).get("claimRef")
-        waiting = [key_of(c) for c in claims.list() if not spec_of(c).get("volumeName")]
-        return [Key(ref["namespace"], ref["name"])] if ref else waiting
+        return [key_of(volume), *([Key(ref["namespace"], ref["name"])] if ref else waiting(volume))]
 
-    def of_pod(pod: Object) -> Iterable[Key]:
-        return [Key(key_of(pod).namespace, name) for name in claims_of(pod)]
+    def volume_of(claim: Object) -> Iterable[Key]:
+        return [Key("", name)] if (name := spec_of(claim).get("volumeName")) else ()
 
     return Controller(
         name="volumes",
         reconciler=VolumeReconciler(kit),
         sources=[
             Source(informer=claims),
+            Source(informer=claims, keys=volume_of, predicate=lambda _, new: new is None),
             Source(informer=kit.informer(PVS), keys=of_volume),
-            Source(informer=kit.informer(PODS), keys=of_pod, predicate=lambda _, new: new is None),
+            Source(informer=kit.informer(STORAGECLASSES), keys=waiting, predicate=lambda _, new: new is not None),
         ],
         clock=kit.clock,
         workers=4,
     )
 
 
-def claims_of(pod: Object) -> list[str]:
-    """The names of the claims that a pod mounts."""
-    found = ((v.get("persistentVolumeClaim") or {}).get("claimName") for v in spec_of(pod).get("volumes") or ())
-    return [name for name in found if name]
-
-
 class VolumeReconciler:
-    """One claim and its volume."""
+    """Claims find volumes; volumes without their claim are reclaimed."""
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._claims, self._volumes, self._pods = kit.informer(PVCS), kit.informer(PVS), kit.informer(PODS)
+        self._claims, self._volumes = kit.informer(PVCS), kit.informer(PVS)
         self._classes = kit.informer(STORAGECLASSES)
 
     async def reconcile(self, key: Key) -> Result:
-        claim = self._claims.get(key)
-        if claim is None:
-            await self._reclaim(key)
-            return DONE
-        if meta(claim).get("deletionTimestamp"):
-            await self._release(claim)
-            return DONE
-        if PROTECTED not in (meta(claim).get("finalizers") or ()):
-            finalizers = [*(meta(claim).get("finalizers") or ()), PROTECTED]
-            claim = await self._kit.client.patch(PVCS, key.name, {"metadata": {"finalizers": finalizers}}, namespace=key.namespace)
+        if key.namespace:
+            claim = self._claims.get(key)
+            return DONE if claim is None or meta(claim).get("deletionTimestamp") else await self._bind(claim)
+        volume = self._volumes.get(key)
+        if volume is not None and not meta(volume).get("deletionTimestamp"):
+            await self._tend(volume)
+        return DONE
+
+    async def _bind(self, claim: Object) -> Result:
+        name = spec_of(claim).get("volumeName")
+        volume = self._volumes.get(Key("", name)) if name else None
         if status_of(claim).get("phase") == "Bound":
+            if volume is None:
+                await self._lost(claim)
             return DONE
-        if spec_of(claim).get("volumeName"):
-            return await self._finish(claim, self._volumes.get(Key("", spec_of(claim)["volumeName"])))
+        if name:
+            return await self._finish(claim, volume)
+        claim = await self._with_class(claim)
         volume = self._fitting(claim) or await self._provision(claim)
         return DONE if volume is None else await self._finish(claim, volume)
+
+    async def _lost(self, claim: Object) -> None:
+        self._kit.recorder.warning(claim, "ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!")
+        await self._kit.client.update_status(PVCS, {**claim, "status": {"phase": "Lost"}})
+
+    async def _with_class(self, claim: Object) -> Object:
+        """A claim that names no class gets the default one, also when that came later than the claim."""
+        default = default_class(self._classes.list())
+        if spec_of(claim).get("storageClassName") is not None or default is None:
+            return claim
+        patch = {"spec": {"storageClassName": meta(default)["name"]}}
+        return await self._kit.client.patch(PVCS, key_of(claim).name, patch, namespace=key_of(claim).namespace)
+
+    async def _tend(self, volume: Object) -> None:
+        """One volume by its claim: available, bound, or to be reclaimed."""
+        ref = spec_of(volume).get("claimRef") or {}
+        if not ref.get("uid"):
+            await self._phase(volume, "Available")
+            return
+        claim = self._claims.get(Key(ref["namespace"], ref["name"]))
+        if claim is None or uid_of(claim) != ref["uid"]:
+            if await self._claim_gone(ref):
+                await self._reclaim(volume)
+        elif spec_of(claim).get("volumeName") == meta(volume)["name"]:
+            await self._phase(volume, "Bound")
+
+    async def _claim_gone(self, ref: dict[str, Any]) -> bool:
+        """Data is deleted next: ask the server, not the cache."""
+        try:
+            found = await self._kit.client.get(PVCS, ref["name"], ref["namespace"])
+        except NotFoundError:
+            return True
+        return bool(uid_of(found) != ref["uid"])
+
+    async def _phase(self, volume: Object, phase: str) -> Object:
+        if status_of(volume).get("phase") == phase:
+            return volume
+        return await self._kit.client.update_status(PVS, {**volume, "status": {**status_of(volume), "phase": phase}})
+
+    async def _reclaim(self, volume: Object) -> None:
+        """The claim is gone: the volume is deleted with its data, or kept as Released."""
+        volume = await self._phase(volume, "Released")
+        ours = annotations_of(volume).get(PROVISIONED_BY) == PROVISIONER
+        if spec_of(volume).get("persistentVolumeReclaimPolicy") != "Delete" or not ours:
+            return
+        path = Path(spec_of(volume)["hostPath"]["path"])
+        if path.parent != self._kit.settings.volumes:
+            raise TerminalError(f"volume {meta(volume)['name']} lies outside of {self._kit.settings.volumes}: not deleted")
+        try:
+            await run_blocking(lambda: remove_folder(path))
+        except OSError as error:
+            self._kit.recorder.warning(volume, "VolumeFailedDelete", str(error))
+            raise FailedError(f"cannot delete {path}: {error.strerror}") from error
+        await self._kit.client.delete(PVS, meta(volume)["name"])
 
     def _fitting(self, claim: Object) -> Object | None:
         """The smallest free volume that the claim accepts, or the one that names it."""
@@ -114,7 +169,13 @@ class VolumeReconciler:
             self._kit.recorder.normal(claim, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
             return None
         volume = new_volume(claim, storage_class, self._kit.settings.volumes, node)
-        await run_blocking(lambda: Path(spec_of(volume)["hostPath"]["path"]).mkdir(parents=True, exist_ok=True))
+        path = Path(spec_of(volume)["hostPath"]["path"])
+        try:
+            await run_blocking(lambda: path.mkdir(parents=True, exist_ok=True))
+        except OSError as error:
+            message = f'failed to provision volume with StorageClass "{name}": {path}: {error.strerror}'
+            self._kit.recorder.warning(claim, "ProvisioningFailed", message)
+            raise FailedError(message) from error
         try:
             volume = await self._kit.client.create(PVS, volume)
         except AlreadyExistsError:
@@ -128,48 +189,40 @@ class VolumeReconciler:
             return DONE  # its volume may still come
         key, name = key_of(claim), meta(volume)["name"]
         ref = spec_of(volume).get("claimRef") or {}
-        if ref.get("uid") and ref["uid"] != uid_of(claim):
+        if ref and ((ref["namespace"], ref["name"]) != tuple(key) or ref.get("uid") not in (None, uid_of(claim))):
+            return DONE  # somebody else's
+        if spec_of(claim).get("volumeName") and not ref.get("uid") and not fits(claim, volume):
+            self._kit.recorder.warning(claim, "VolumeMismatch", f'Cannot bind to requested volume "{name}": it does not fit')
             return DONE
         if not ref.get("uid"):
             reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": key.namespace, "name": key.name}
-            patch = {"spec": {"claimRef": {**reference, "uid": uid_of(claim)}}}
+            notes = {"annotations": {BOUND_BY: "yes"}, "resourceVersion": meta(volume)["resourceVersion"]}
+            patch = {"metadata": notes, "spec": {"claimRef": {**reference, "uid": uid_of(claim)}}}
             volume = await self._kit.client.patch(PVS, name, patch)
-        if status_of(volume).get("phase") != "Bound":
-            await self._kit.client.update_status(PVS, {**volume, "status": {**status_of(volume), "phase": "Bound"}})
+        volume = await self._phase(volume, "Bound")
+        notes = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
         if not spec_of(claim).get("volumeName"):
-            patch = {"metadata": {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}, "spec": {"volumeName": name}}
-            claim = await self._kit.client.patch(PVCS, key.name, patch, namespace=key.namespace)
+            notes["annotations"][BOUND_BY] = "yes"
+        claim = await self._kit.client.patch(
+            PVCS, key.name, {"metadata": notes, "spec": {"volumeName": name}}, namespace=key.namespace
+        )
         status = {"phase": "Bound", "accessModes": spec_of(volume)["accessModes"], "capacity": spec_of(volume)["capacity"]}
         await self._kit.client.update_status(PVCS, {**claim, "status": status})
         return DONE
 
-    async def _release(self, claim: Object) -> None:
-        """A claim on its way out goes once no pod uses it."""
-        key = key_of(claim)
-        used = any(key.name in claims_of(p) for p in self._pods.list(key.namespace) if status_of(p).get("phase") not in _FINISHED)
-        finalizers = meta(claim).get("finalizers") or []
-        if not used and PROTECTED in finalizers:
-            patch = {"metadata": {"finalizers": [f for f in finalizers if f != PROTECTED] or None}}
-            try:
-                await self._kit.client.patch(PVCS, key.name, patch, namespace=key.namespace)
-            except NotFoundError:
-                return
 
-    async def _reclaim(self, key: Key) -> None:
-        """The claim is gone: its volume is deleted with its data, or kept as Released."""
-        for volume in [v for v in self._volumes.list() if _names(v, key)]:
-            name = meta(volume)["name"]
-            ours = annotations_of(volume).get(PROVISIONED_BY) == PROVISIONER
-            if spec_of(volume).get("persistentVolumeReclaimPolicy") == "Delete" and ours:
-                path = Path(spec_of(volume)["hostPath"]["path"])
-                if path.is_relative_to(self._kit.settings.volumes):
-                    await run_blocking(lambda p=path: shutil.rmtree(p, ignore_errors=True))  # type: ignore[misc]
-                await self._kit.client.delete(PVS, name)
-            elif status_of(volume).get("phase") != "Released":
-                await self._kit.client.update_status(PVS, {**volume, "status": {**status_of(volume), "phase": "Released"}})
+def default_class(classes: Iterable[Object]) -> Object | None:
+    """The StorageClass marked as default; of several the newest."""
+    marked = [c for c in classes if annotations_of(c).get(DEFAULT_CLASS) == "true"]
+    return max(marked, key=lambda c: (meta(c).get("creationTimestamp") or "", meta(c)["name"]), default=None)
 
 
-_FINISHED = ("Succeeded", "Failed")
+def remove_folder(path: Path) -> None:
+    """Delete a tree; nothing happens if it is gone already."""
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return
 
 
 def _names(volume: Object, key: Key) -> bool:
