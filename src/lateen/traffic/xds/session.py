@@ -42,6 +42,7 @@ class _Type:
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # name -> (version, the proxy's words)
     flight: _Flight | None = None
     open: bool = False
+    greet: bool = False  # an answer is due even if there is nothing: the proxy's start waits for it
 
     def wants(self, name: str) -> bool:
         return self.wildcard or name in self.names
@@ -76,7 +77,7 @@ class Session:
         known = dict(request.initial_resource_versions) if first else {}
         state.have.update(known)
         if "*" in asked or (first and not asked and request.type_url in _WILDCARD):
-            state.wildcard = True
+            state.wildcard, state.greet = True, first
             state.dirty.update(dict.fromkeys((*state.have, *self._cache.names(request.type_url))))
         for name in asked:
             if name != "*":
@@ -130,7 +131,7 @@ class Session:
         """The next message to send (a DeltaDiscoveryResponse), None if there is nothing to say now."""
         for kind in ORDER:
             state = self._types[kind]
-            if state.flight is None and state.dirty and (message := self._message(kind, state)) is not None:
+            if state.flight is None and (state.dirty or state.greet) and (message := self._message(kind, state)) is not None:
                 return message
         return None
 
@@ -148,7 +149,7 @@ class Session:
                 put[name] = found
                 if name in state.alone:
                     break
-        if not put and not drop:
+        if not put and not drop and not state.greet:
             return None
         return self._send(kind, state, put, drop)
 
@@ -175,6 +176,7 @@ class Session:
 
     def _send(self, kind: str, state: _Type, put: dict[str, Resource], drop: Sequence[str]) -> Any:
         self._nonce += 1
+        state.greet = False
         state.flight = _Flight(str(self._nonce), self._cache.serial, put, tuple(drop))
         for name in (*put, *drop):
             state.dirty.pop(name, None)
