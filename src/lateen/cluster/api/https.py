@@ -24,7 +24,7 @@ from lateen.cluster.api.auth.authenticator import Authenticator
 from lateen.cluster.api.call import Answer
 from lateen.cluster.api.server import ApiServer, failure
 from lateen.cluster.api.user import UserInfo
-from lateen.errors import ApiError
+from lateen.errors import ApiError, UnauthorizedError
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,8 @@ class HttpsServer:
         try:
             user = self._user(raw)
             request = await self._request(raw)
+        except UnauthorizedError:
+            answer = failure(UnauthorizedError("Unauthorized"))  # why is told to nobody
         except ApiError as error:
             answer = failure(error)
         else:
