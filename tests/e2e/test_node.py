@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,11 @@ def ready(pod: Object) -> bool:
 def status(pod: Object) -> Object:
     found: Object = (pod["status"].get("containerStatuses") or [{"state": {}}])[0]
     return found
+
+
+def again(before: str, pod: Object) -> bool:
+    """Ready in another attempt than ``before``."""
+    return ready(pod) and status(pod)["containerID"] != before
 
 
 PROBE = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
@@ -261,3 +267,16 @@ async def test_who_holds_a_port_is_named(node: Node) -> None:
     assert said.startswith(f"port {port} cannot be bound: process {os.getpid()} (")
     assert said.endswith(f"listens on *:{port}: make it listen on the address in $HOST")
     assert said in await node.events("AddressInUse")
+
+
+async def test_pods_of_a_stopped_node_start_again_with_it_without_back_off(node: Node) -> None:
+    await node.run("web", [sys.executable, "-c", SERVER], **SERVES)
+    pod = await node.until("web", ready)
+    for restarts in (1, 2):
+        before = status(pod)["containerID"]
+        await node.owner.close()
+        await node.shim.stop(seconds=5)
+        await node.restart()
+        pod = await node.until("web", partial(again, before), 5)
+        assert status(pod)["restartCount"] == restarts
+    assert status(pod)["lastState"]["terminated"]["reason"] == "NodeStopped"

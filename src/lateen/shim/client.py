@@ -30,7 +30,8 @@ _ENV = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}  # what a
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """What the shim knows of one process. ``exit_code`` is None while it lives, 128 + n when signal n ended it, 137 with reason
-    ContainerStatusUnknown when nobody saw the end. ``reason``: Completed, Error, StartError, ContainerStatusUnknown."""
+    ContainerStatusUnknown when nobody saw the end. ``reason``: Completed, Error, StartError, NodeStopped (the shim was stopped),
+    ContainerStatusUnknown."""
 
     id: str
     pid: int

@@ -40,6 +40,7 @@ class Owner:
         self._adopted: dict[int, Record] = {}  # by pidfd: processes of a shim that was killed
         self._growth: dict[str, Growth] = {}
         self._boot = procfs.boot_id()
+        self.stopping = False  # ends from now on are the shim's doing
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         self._load()
 
@@ -120,7 +121,12 @@ class Owner:
             if record is None:
                 others.append((pid, code))
             else:
-                self._finish(record, code, "Completed" if code == 0 else "Error", "")
+                self._finish(record, code, self._reason(code), "")
+
+    def _reason(self, code: int) -> str:
+        if self.stopping:
+            return "NodeStopped"
+        return "Completed" if code == 0 else "Error"
 
     def adopted_ended(self, handle: int) -> bool:
         """Whether ``handle`` stood for an adopted process; it is recorded as ended."""

@@ -205,6 +205,7 @@ class Server:
 
     def _stop(self, seconds: float) -> None:
         self._stop_at = time.monotonic() + seconds
+        self._owner.stopping = True
         self._signal_all(signal.SIGTERM)
 
     def _signal_all(self, number: int) -> None:

@@ -32,6 +32,7 @@ from lateen.kube.meta import Object, meta, parse_time, uid_of
 from lateen.kube.resources import CONFIGMAPS, SECRETS, SERVICES, Resource
 
 log = logging.getLogger(__name__)
+_NOT_ITS_FAULT = ("NodeStopped", "ContainerStatusUnknown")  # ends that say nothing about the application
 _RETRY, _IMAGE_FIRST, _IMAGE_MOST = 5.0, 10.0, 300.0
 _KEPT = 2  # attempts whose logs are kept: the current one and the one before
 _LAST_LINES = 2048  # bytes of the log that become a message (terminationMessagePolicy FallbackToLogsOnError)
@@ -122,6 +123,8 @@ class Container:
         self.image_id = reported.get("imageID") or ""
         self.number = max([attempt_number(s.id) for s in self.attempts] + [int(reported.get("restartCount") or 0) - 1])
         self.failures = max(0, self.number)
+        if self.attempts and self.attempts[-1].reason in _NOT_ITS_FAULT:
+            self.failures = 0
         if not self.running:
             return
         same = str(reported.get("containerID") or "").endswith(self.attempts[-1].id)
