@@ -17,9 +17,10 @@ from lateen.client.inprocess import InProcessTransport
 from lateen.cluster.api.server import ApiServer
 from lateen.cluster.api.user import ADMIN
 from lateen.cluster.scheduler.decide import Planner
-from lateen.cluster.scheduler.loop import EVENTS, NODES, PODS, Scheduler
+from lateen.cluster.scheduler.loop import Scheduler
 from lateen.cluster.scheduler.state import Cluster
 from lateen.cluster.storage.sqlite import SqliteStorage
+from lateen.kube.resources import EVENTS, NODES, PODS
 
 ZONE = "topology.kubernetes.io/zone"
 

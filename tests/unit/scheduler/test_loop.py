@@ -14,9 +14,10 @@ from lateen.client.client import Client
 from lateen.client.inprocess import InProcessTransport
 from lateen.cluster.api.server import ApiServer
 from lateen.cluster.api.user import ADMIN
-from lateen.cluster.scheduler.loop import CLAIMS, EVENTS, NODES, PODS, STORAGE, Scheduler
+from lateen.cluster.scheduler.loop import Scheduler
 from lateen.cluster.storage.memory import MemoryStorage
 from lateen.kube.meta import Object, condition
+from lateen.kube.resources import EVENTS, NODES, PODS, PVCS, PVS, STORAGECLASSES
 
 
 class World:
@@ -140,20 +141,20 @@ async def test_claims_are_provisioned_where_the_pod_goes(world: World) -> None:
     client = world.client
     await world.node("n1")
     await client.create(
-        STORAGE[2], {"metadata": {"name": "local"}, "provisioner": "x", "volumeBindingMode": "WaitForFirstConsumer"}
+        STORAGECLASSES, {"metadata": {"name": "local"}, "provisioner": "x", "volumeBindingMode": "WaitForFirstConsumer"}
     )
     spec = {"storageClassName": "local", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    await client.create(CLAIMS, {"metadata": {"name": "data", "namespace": "default"}, "spec": spec})
+    await client.create(PVCS, {"metadata": {"name": "data", "namespace": "default"}, "spec": spec})
     await world.pod("a", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
     await world.clock.advance(3)
-    claim = await client.get(CLAIMS, "data", "default")
+    claim = await client.get(PVCS, "data", "default")
     assert claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == "n1"
     assert node_of(await world.get("a")) == ""
 
     volume = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/data"}}
-    await client.create(STORAGE[1], {"metadata": {"name": "pv"}, "spec": volume})
-    claim = await client.update(CLAIMS, {**claim, "spec": {**claim["spec"], "volumeName": "pv"}})
-    await client.update_status(CLAIMS, {**claim, "status": {"phase": "Bound"}})
+    await client.create(PVS, {"metadata": {"name": "pv"}, "spec": volume})
+    claim = await client.update(PVCS, {**claim, "spec": {**claim["spec"], "volumeName": "pv"}})
+    await client.update_status(PVCS, {**claim, "status": {"phase": "Bound"}})
     assert node_of(await world.until(node_of, "a")) == "n1"
 
 

@@ -25,7 +25,7 @@ from lateen.cluster.scheduler.filters import (
     suits,
 )
 from lateen.cluster.scheduler.state import Cluster, NodeFacts, NodeState, selects
-from lateen.cluster.scheduler.terms import selector_holds, untolerated
+from lateen.cluster.scheduler.terms import untolerated
 from lateen.cluster.scheduler.volumes import VolumeNeeds, volume_needs
 from lateen.kube.meta import Object
 
@@ -97,6 +97,7 @@ class _Plan:
         self._seen = 0
         self._entries: dict[str, _Entry] = {}
         self._scores: dict[str, float] = {}  # of nodes that are not refused
+        self._counted: dict[tuple[int, Demand], bool] = {}
         self._sums: dict[Domain, int] = {}
         self._members: dict[Domain, int] = {}
 
@@ -165,17 +166,24 @@ class _Plan:
         for number, rule in enumerate(self._rules):
             value = facts.labels.get(rule.topology_key)
             if value is not None and (isinstance(rule, PodTerm) or self._eligible(rule, node.name, facts)):
-                share[(number, value)] = sum(n for d, n in node.demands.items() if self._counts(rule, d))
+                share[(number, value)] = sum([n for d, n in node.demands.items() if self._counts(number, d)])
         for offset, (repelling, term) in enumerate(self._repelling):
             value = facts.labels.get(term.topology_key)
             if value is not None:
                 share[(len(self._rules) + offset, value)] = node.demands.get(repelling, 0)
         return share
 
-    def _counts(self, rule: Spread | PodTerm, other: Demand) -> bool:
-        if isinstance(rule, PodTerm):
-            return selects(rule, other, self._cluster.namespaces)
-        return other.namespace == self._demand.namespace and selector_holds(rule.selector, other.labels)
+    def _counts(self, number: int, other: Demand) -> bool:
+        """Whether pods with ``other`` count for a rule; worked out once for each."""
+        found = self._counted.get((number, other))
+        if found is None:
+            rule = self._rules[number]
+            if isinstance(rule, PodTerm):
+                found = selects(rule, other, self._cluster.namespaces)
+            else:
+                found = other.namespace == self._demand.namespace and rule.selects(other.labels)
+            self._counted[number, other] = found
+        return found
 
     def _eligible(self, rule: Spread, name: str, facts: NodeFacts) -> bool:
         """Whether the node takes part in the constraint: it has the keys of all hard ones and suits the pod."""

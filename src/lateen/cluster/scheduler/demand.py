@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import orjson
 
 from lateen.cluster.scheduler.amounts import amounts_of
-from lateen.cluster.scheduler.terms import Json, Port, selector_holds
+from lateen.cluster.scheduler.terms import Json, Port
 from lateen.kube.meta import Object, labels_of, meta
+from lateen.kube.selectors import Predicate, from_selector
 
 # Labels that tell replicas or revisions of one workload apart; without them its pods look alike.
 _REPLICA_LABELS = frozenset(
@@ -28,10 +29,10 @@ _UNSAID_CPU, _UNSAID_MEMORY = 100, 200 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Spread:
-    """A topology spread constraint. ``selector`` already holds its matchLabelKeys."""
+    """A topology spread constraint. ``selects`` (labels of a pod) already holds its matchLabelKeys."""
 
     topology_key: str
-    selector: Json | None
+    selects: Predicate
     max_skew: int
     min_domains: int
     hard: bool
@@ -45,17 +46,15 @@ class PodTerm:
     """A pod affinity (or anti-affinity) term. ``weight`` is 0 for a required one, negative for anti-affinity."""
 
     topology_key: str
-    selector: Json | None
+    pods: Predicate
     namespaces: frozenset[str]
-    namespace_selector: Json | None
+    other_namespaces: Predicate
     anti: bool
     weight: int = 0
 
     def selects(self, namespace: str, labels: Mapping[str, str], of_namespace: Mapping[str, str]) -> bool:
         """Whether the term speaks of such a pod; ``of_namespace`` are the labels of the pod's namespace."""
-        if namespace not in self.namespaces and not selector_holds(self.namespace_selector, of_namespace):
-            return False
-        return selector_holds(self.selector, labels)
+        return (namespace in self.namespaces or self.other_namespaces(of_namespace)) and self.pods(labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -197,13 +196,14 @@ def _spread(constraint: Json, labels: Mapping[str, str]) -> Spread:
     extra = [{"key": k, "operator": "In", "values": [labels[k]]} for k in constraint.get("matchLabelKeys") or () if k in labels]
     if selector is not None and extra:
         selector = {**selector, "matchExpressions": [*(selector.get("matchExpressions") or ()), *extra]}
+    selects = from_selector(selector)
     return Spread(
         topology_key=constraint["topologyKey"],
-        selector=selector,
+        selects=selects,
         max_skew=constraint["maxSkew"],
         min_domains=constraint.get("minDomains") or 1,
         hard=constraint.get("whenUnsatisfiable") != "ScheduleAnyway",
-        own=int(selector_holds(selector, labels)),
+        own=int(selects(labels)),
         honor_affinity=constraint.get("nodeAffinityPolicy") != "Ignore",
         honor_taints=constraint.get("nodeTaintsPolicy") == "Honor",
     )
@@ -222,9 +222,9 @@ def _pod_term(term: Json, namespace: str, *, anti: bool, weight: int) -> PodTerm
     elsewhere = term.get("namespaceSelector")
     return PodTerm(
         topology_key=term["topologyKey"],
-        selector=term.get("labelSelector"),
+        pods=from_selector(term.get("labelSelector")),
         namespaces=frozenset(term.get("namespaces") or (() if elsewhere is not None else (namespace,))),
-        namespace_selector=elsewhere,
+        other_namespaces=from_selector(elsewhere),
         anti=anti,
         weight=weight,
     )

@@ -23,21 +23,12 @@ from lateen.cluster.scheduler.state import Cluster
 from lateen.cluster.scheduler.volumes import SELECTED_NODE
 from lateen.errors import ApiError, ConflictError, DeadlineError, NotFoundError, TransportError
 from lateen.kube.meta import Key, Object, Uid, key_of, labels_of, meta, uid_of
-from lateen.kube.resources import Resource
+from lateen.kube.resources import NAMESPACES, NODES, PODS, PVCS, PVS, STORAGECLASSES
+from lateen.reconcile.events import Recorder
 
 log = logging.getLogger(__name__)
 
-PODS = Resource(group="", version="v1", kind="Pod", plural="pods", namespaced=True)
-NODES = Resource(group="", version="v1", kind="Node", plural="nodes", namespaced=False)
-NAMESPACES = Resource(group="", version="v1", kind="Namespace", plural="namespaces", namespaced=False)
-EVENTS = Resource(group="", version="v1", kind="Event", plural="events", namespaced=True)
-CLAIMS = Resource(group="", version="v1", kind="PersistentVolumeClaim", plural="persistentvolumeclaims", namespaced=True)
-STORAGE = (
-    CLAIMS,
-    Resource(group="", version="v1", kind="PersistentVolume", plural="persistentvolumes", namespaced=False),
-    Resource(group="storage.k8s.io", version="v1", kind="StorageClass", plural="storageclasses", namespaced=False),
-)
-
+STORAGE = (PVCS, PVS, STORAGECLASSES)
 _BURST = 32  # decisions before the event loop gets a turn
 _BINDINGS = 64  # in flight at a time
 _CLAIM_SECONDS = 600.0  # how long claims may take to be bound after the node is chosen
@@ -56,6 +47,7 @@ class Scheduler:
         self._cluster = Cluster()
         self._planner = Planner(self._cluster)
         self._queue = SchedulingQueue()
+        self._events = Recorder(client, clock, component=name)
         self._assumed: dict[Uid, Key] = {}
         self._claims_changed = asyncio.Event()
         self._work = asyncio.Event()
@@ -65,6 +57,7 @@ class Scheduler:
     async def run(self) -> None:
         """Watch, decide, bind, until cancelled."""
         async with self._tasks:
+            self._events.start(self._tasks)
             self._subscribe()
             if self._own_informers:
                 self._informers.start(self._tasks)
@@ -192,11 +185,11 @@ class Scheduler:
             self._take_back(pod)
         except (*_RETRIABLE, DeadlineError) as error:
             self._take_back(pod)
-            await self._event(pod, "Warning", "FailedScheduling", str(error))
+            self._events.warning(pod, "FailedScheduling", str(error))
         else:
             self._queue.remove(uid_of(pod))
             where = f"{key_of(pod)} to {decision.node}"
-            await self._event(pod, "Normal", "Scheduled", f"Successfully assigned {where}")
+            self._events.normal(pod, "Scheduled", f"Successfully assigned {where}")
 
     def _take_back(self, pod: Object) -> None:
         uid = uid_of(pod)
@@ -210,7 +203,7 @@ class Scheduler:
         namespace = meta(pod)["namespace"]
         for name in decision.unbound:
             annotation = {"metadata": {"annotations": {SELECTED_NODE: decision.node}}}
-            await self._client.patch(CLAIMS, name, annotation, namespace=namespace)
+            await self._client.patch(PVCS, name, annotation, namespace=namespace)
         deadline = self._clock.monotonic() + _CLAIM_SECONDS
         while waiting := [n for n in decision.unbound if not self._claim_bound(namespace, n)]:
             if self._clock.monotonic() >= deadline:
@@ -231,7 +224,7 @@ class Scheduler:
         return claim is not None and bool(claim["spec"].get("volumeName")) and (claim.get("status") or {}).get("phase") == "Bound"
 
     async def _refuse(self, pod: Object, message: str) -> None:
-        """Tell the pod's readers why it waits, once per message."""
+        """Tell the pod's readers why it waits, when that is news."""
         patch = report.unschedulable(pod, message, self._clock.now())
         if patch is None:
             return
@@ -242,12 +235,4 @@ class Scheduler:
         except _RETRIABLE as error:
             log.info("status of %s: %s", key_of(pod), error)
             return
-        await self._event(pod, "Warning", "FailedScheduling", message)
-
-    async def _event(self, pod: Object, kind: str, reason: str, message: str) -> None:
-        event = report.event(pod, kind=kind, reason=reason, message=message, moment=self._clock.now())
-        try:
-            async with self._slots:
-                await self._client.create(EVENTS, event)
-        except _RETRIABLE as error:
-            log.info("event about %s: %s", key_of(pod), error)
+        self._events.warning(pod, "FailedScheduling", message)

@@ -1,11 +1,11 @@
-"""What the scheduler writes: bindings, the PodScheduled condition, events. Pure: objects only; ``loop`` sends them."""
+"""What the scheduler writes about a pod: its binding, its PodScheduled condition. Pure: objects only; ``loop`` sends them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from lateen.kube.meta import Object, condition, meta, timestamp, uid_of
+from lateen.kube.meta import Object, condition, meta, timestamp
 
 
 def binding(pod: Object, node: str) -> Object:
@@ -24,30 +24,3 @@ def unschedulable(pod: Object, message: str, moment: datetime) -> Any | None:
         return None
     when = old.get("lastTransitionTime") if old.get("status") == "False" else None
     return {"status": {"conditions": [{**new, "lastProbeTime": None, "lastTransitionTime": when or timestamp(moment)}]}}
-
-
-def event(pod: Object, *, kind: str, reason: str, message: str, moment: datetime) -> Object:
-    """An event about the pod, as ``kubectl describe`` shows it. ``kind`` is Normal or Warning."""
-    m, when = meta(pod), timestamp(moment)
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": f"{m['name'][:230]}.{int(moment.timestamp() * 1e9):x}", "namespace": m["namespace"]},
-        "involvedObject": {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "name": m["name"],
-            "namespace": m["namespace"],
-            "uid": uid_of(pod),
-            "resourceVersion": m.get("resourceVersion", ""),
-        },
-        "type": kind,
-        "reason": reason,
-        "message": message,
-        "source": {"component": "default-scheduler"},
-        "reportingComponent": "default-scheduler",
-        "reportingInstance": "",
-        "firstTimestamp": when,
-        "lastTimestamp": when,
-        "count": 1,
-    }

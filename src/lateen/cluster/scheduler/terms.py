@@ -1,4 +1,4 @@
-"""Node selector terms, taints and tolerations, pod selectors: compiled once per kind of pod, asked once per node. Pure.
+"""Node selector terms, taints and tolerations, host ports: asked once per kind of pod and node. Pure.
 
 Used by ``demand``, ``state`` and ``decide``. Semantics as in ``component-helpers/scheduling/corev1`` of Kubernetes.
 """
@@ -13,7 +13,7 @@ NOT_READY: Json = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"
 
 
 def requirement_holds(requirement: Json, labels: Mapping[str, str]) -> bool:
-    """One ``{key, operator, values}`` of a node or label selector."""
+    """One ``{key, operator, values}`` of a node selector."""
     key, operator, values = requirement["key"], requirement["operator"], requirement.get("values") or ()
     value = labels.get(key)
     match operator:
@@ -36,15 +36,6 @@ def _compare(operator: str, value: str | None, values: Sequence[str]) -> bool:
     except (ValueError, IndexError):
         return False
     return have > bound if operator == "Gt" else have < bound
-
-
-def selector_holds(selector: Json | None, labels: Mapping[str, str]) -> bool:
-    """A ``LabelSelector``: an absent one selects nothing, an empty one everything."""
-    if selector is None:
-        return False
-    if any(labels.get(k) != v for k, v in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(requirement_holds(r, labels) for r in selector.get("matchExpressions") or ())
 
 
 def term_holds(term: Json, name: str, labels: Mapping[str, str]) -> bool:
