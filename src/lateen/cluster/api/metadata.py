@@ -10,11 +10,10 @@ from typing import Any
 
 from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Call
+from lateen.kube import names
 from lateen.kube.meta import Object, timestamp
 
-# The alphabet of generated suffixes: no vowels, nothing that looks alike.
-_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
-_MAX_GENERATED = 58
+_SUFFIXES = len(names.SUFFIX_ALPHABET) ** 5
 _SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation")
 
 
@@ -33,8 +32,8 @@ def place(call: Call, obj: Object) -> None:
 
 
 def generated_name(base: str) -> str:
-    """``base`` (cut to 58 characters) and five random characters."""
-    return base[:_MAX_GENERATED] + "".join(secrets.choice(_SUFFIX) for _ in range(5))
+    """``base`` and five random characters."""
+    return names.generated(base, secrets.randbelow(_SUFFIXES))
 
 
 def fill_new(obj: Object, now: datetime) -> None:

@@ -14,7 +14,7 @@ from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Call
 from lateen.cluster.api.fields import field_matcher
 from lateen.cluster.api.selecting import label_matcher
-from lateen.kube.meta import Object, meta
+from lateen.kube.meta import Object
 
 Matcher = Callable[[Object], bool]
 
@@ -67,24 +67,3 @@ def parse_continue(text: str, prefix: str) -> Continue:
     if not token.start.startswith(prefix):
         raise statuses.bad_request("continue key is not valid: it belongs to another collection")
     return token
-
-
-def name_of(obj: Object) -> str:
-    """The object's name."""
-    return str(meta(obj).get("name") or "")
-
-
-def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector (matchLabels, matchExpressions) selects ``labels``; an empty one selects everything."""
-    if any(labels.get(k) != v for k, v in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_holds(rule, labels) for rule in selector.get("matchExpressions") or ())
-
-
-def _holds(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, operator, values = rule["key"], rule["operator"], rule.get("values") or ()
-    if operator == "In":
-        return labels.get(key) in values
-    if operator == "NotIn":
-        return labels.get(key) not in values
-    return (key in labels) is (operator == "Exists")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from lateen.cluster.api.tables.base import Column
 from lateen.kube.meta import Object
@@ -47,7 +46,8 @@ class Served:
     scale: Mapping[str, str] | None = None
     selectable: tuple[str, ...] = ()
     deprecation: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    list_kind_name: str = ""
+    terminating: bool = False
 
     @property
     def id(self) -> str:
@@ -57,7 +57,7 @@ class Served:
     @property
     def list_kind(self) -> str:
         """``PodList``."""
-        return str(self.extra.get("listKind") or f"{self.resource.kind}List")
+        return self.list_kind_name or f"{self.resource.kind}List"
 
     def key(self, namespace: str, name: str) -> str:
         """The storage key of one object."""

@@ -27,6 +27,7 @@ from lateen.cluster.api.conversions import CONVERSIONS
 from lateen.cluster.api.crd.cleanup import CrdCleanup
 from lateen.cluster.api.discovery.openapi import OpenApiCache
 from lateen.cluster.api.discovery.pages import DiscoveryCache
+from lateen.cluster.api.expiry import expire_events
 from lateen.cluster.api.health import Health
 from lateen.cluster.api.metrics import Metrics
 from lateen.cluster.api.negotiation import Form, form_of
@@ -82,8 +83,10 @@ class ApiServer:
         resources: Iterable[Resource] | None = None,
         service_network: IPv4Network | None = None,
         account_key: bytes | None = None,
+        account_admission: bool = False,
     ) -> None:
-        """``account_key`` (PEM) signs ServiceAccount tokens; without one a key is made that lives as long as the server."""
+        """``account_key`` (PEM) signs ServiceAccount tokens; without one a key is made that lives as long as the server.
+        ``account_admission``: pods need a ServiceAccount and get its token, which needs the controllers that make both."""
         clock = clock or SystemClock()
         registry = Registry(builtin() if resources is None else resources, conversions=CONVERSIONS)
         self.accounts = ServiceAccountTokens(account_key or make_ca().key, clock=clock, find=self._find)
@@ -96,6 +99,7 @@ class ApiServer:
             addresses=ServiceAddresses(service_network or addresses.service_network(0)),
             access=Access(self.rbac, self.accounts, self._user_of),
             logs=no_logs,
+            account_admission=account_admission,
         )
         self.authenticator: Authenticator | None = None
         self.url = "https://kubernetes.default.svc"
@@ -117,6 +121,7 @@ class ApiServer:
             serve(self.backend, crd)
         await bootstrap(self.backend)
         self._tasks.start(self.backend.streams.run(), "watch-ticks")
+        self._tasks.start(expire_events(self.backend, self.backend.clock), "event-expiry")
         self._tasks.start(CrdCleanup(self.backend, self.backend.clock).run(), "crd-cleanup")
 
     async def close(self) -> None:
@@ -184,6 +189,8 @@ class ApiServer:
     async def _resource(self, request: Request, user: UserInfo, path: ResourcePath, served: Served) -> Answer:
         verb, work = _route(request, path, served)
         call = Call(request=request, user=user, served=served, path=path, verb=verb)
+        if served.deprecation:
+            call.warnings.append(served.deprecation)
         check(self.rbac, call)
         form = Form.PLAIN if request.accept in _PLAIN else form_of(request.accept)
         answer = await work(self.backend, call)
@@ -226,8 +233,10 @@ def _route(request: Request, path: ResourcePath, served: Served) -> tuple[str, V
         found = _COLLECTION.get(method)
     if found is None or (found[0] not in served.resource.verbs):
         raise statuses.method_not_allowed()
-    if found[0] == "create" and served.resource.namespaced and not path.namespace:
+    if found[0] in ("create", "deletecollection") and served.resource.namespaced and not path.namespace:
         raise statuses.method_not_allowed()
+    if found[0] == "create" and served.terminating:
+        raise statuses.terminating_definition()
     return found
 
 

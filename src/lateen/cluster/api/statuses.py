@@ -74,6 +74,11 @@ def method_not_allowed() -> MethodNotAllowedError:
     return MethodNotAllowedError("the server does not allow this method on the requested resource", details={})
 
 
+def terminating_definition() -> MethodNotAllowedError:
+    """No new objects of a kind that is going away."""
+    return MethodNotAllowedError("create not allowed while custom resource definition is terminating", details={})
+
+
 def unsupported_media_type(why: str) -> UnsupportedMediaTypeError:
     """The body's media type is not known here."""
     return UnsupportedMediaTypeError(why)

@@ -23,6 +23,7 @@ from lateen.kube.meta import Object, edit
 
 Change = Callable[[Object], Object]
 _ATTEMPTS = 8
+_STATUS = ("status", "approval")
 
 
 async def create_object(backend: Backend, call: Call, obj: Object, *, own: Own = ownership.record) -> Answer:
@@ -99,7 +100,11 @@ async def change_held(
     """``change_object`` for a caller that holds the key and read ``record``. ``fresh``: what ``change`` answers shares nothing."""
     served = call.served
     old = served.from_storage(record.obj)
-    new = change(old) if fresh else edit(change(old))
+    new = change(old)
+    if call.path.subresource in _STATUS:  # the rest of the object will be the stored one's
+        new = {k: v for k, v in new.items() if k in ("kind", "apiVersion", "metadata", "status")}
+    if not fresh:
+        new = edit(new)
     _check_revision(call, new, record)
     new = _settle(backend, call, new, old, own)
     if metadata.same_but_bookkeeping(new, old) and not ownership.changed(new, old):
@@ -135,12 +140,14 @@ def _settle(backend: Backend, call: Call, new: Object, old: Object, own: Own) ->
     strategy = strategy_for(call.served)
     new = shape.accept_fields(call, new)
     metadata.keep_system_fields(call, new, old)
-    if call.path.subresource == "status":
+    if call.path.subresource in _STATUS:
         if call.served.custom:
             shape.set_defaults(call, new)
         new = _only_status(new, old, strategy)
         strategy.status_update(backend, call, new, old)
     else:
+        if call.path.subresource:
+            new = _only_part(call.path.subresource, new, old)
         if strategy.status:
             _keep(new, old, "status")
         shape.set_defaults(call, new)
@@ -162,6 +169,26 @@ def _only_status(new: Object, old: Object, strategy: Strategy) -> Object:
         _keep(kept["metadata"], new["metadata"], name)
     kept["metadata"].pop("resourceVersion", None)
     return kept
+
+
+def _only_part(subresource: str, new: Object, old: Object) -> Object:
+    """The stored object with only what the subresource may change."""
+    spec, before = new.get("spec") or {}, edit(old.get("spec") or {})
+    kept = edit({k: v for k, v in old.items() if k not in ("spec", "metadata")})
+    meta = {**edit(old["metadata"]), **{k: v for k, v in new["metadata"].items() if k == "managedFields"}}
+    if subresource == "ephemeralcontainers":
+        _keep(before, spec, "ephemeralContainers")
+    elif subresource == "finalize":
+        _keep(before, spec, "finalizers")
+    elif subresource == "resize":
+        wanted = {c["name"]: c.get("resources") for c in spec.get("containers") or ()}
+        for container in before.get("containers") or ():
+            if wanted.get(container["name"]) is not None:
+                container["resources"] = wanted[container["name"]]
+    else:  # scale: the verb itself changed nothing but the replicas
+        before = spec
+    meta.pop("resourceVersion", None)
+    return {**kept, "metadata": meta, "spec": before}
 
 
 def _keep(target: Object, source: Object, name: str) -> None:

@@ -133,7 +133,8 @@ def _served(crd: Object, version: Object, stored: str, single: bool) -> Served:
         scale=subs.get("scale"),
         selectable=tuple(f["jsonPath"].lstrip(".") for f in version.get("selectableFields") or ()),
         deprecation=_deprecation(resource, version),
-        extra={"listKind": names.get("listKind"), "terminating": bool(crd["metadata"].get("deletionTimestamp"))},
+        list_kind_name=str(names.get("listKind") or ""),
+        terminating=bool(crd["metadata"].get("deletionTimestamp")),
     )
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from lateen.cluster.api import statuses
 from lateen.cluster.api.bodies import decode
 from lateen.cluster.api.call import Answer, Backend, Call
-from lateen.cluster.api.reading import selects
 from lateen.cluster.api.verbs.delete import delete_key, options_from
 from lateen.cluster.storage.seam import Record
 from lateen.kube.meta import Object, condition_true, labels_of, timestamp
+from lateen.kube.selectors import from_selector
 
 
 async def evict(backend: Backend, call: Call) -> Answer:
@@ -50,8 +50,7 @@ async def _spend(backend: Backend, call: Call, pod: Object) -> None:
 
 
 def _covers(budget: Object, pod: Object) -> bool:
-    selector = (budget.get("spec") or {}).get("selector")
-    return selector is not None and selects(selector, labels_of(pod))
+    return from_selector((budget.get("spec") or {}).get("selector"))(labels_of(pod))
 
 
 def _spent(call: Call, record: Record, pod: Object, now: str) -> Object | None:

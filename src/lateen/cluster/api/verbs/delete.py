@@ -77,7 +77,9 @@ async def delete_key(backend: Backend, call: Call, key: str, options: DeleteOpti
             return _finished(call.served, (await _remove(backend, call.served, record)))
         if marked == record.obj:
             return answer(call.served, record)
-        return answer(call.served, await backend.storage.update(key, marked, expect=record.revision))
+        stored = await backend.storage.update(key, marked, expect=record.revision)
+        strategy_for(call.served).stored(backend, stored.obj, record.obj)
+        return answer(call.served, stored)
 
 
 async def _remove(backend: Backend, served: Served, record: Record) -> Record:
