@@ -285,7 +285,7 @@ def _gateway_status(
                 attached=len(at.routes),
                 kinds=at.listener.kinds,
                 conditions=at.listener.conditions,
-                bound=at.listener.valid,
+                bound=at.listener.valid and not _unusable(gateway),
             )
             for at in found
         ),
