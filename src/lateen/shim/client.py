@@ -109,7 +109,7 @@ class Done:
 class _Wire(asyncio.Protocol):
     """One connection: splits lines, keeps the promises of the requests under way."""
 
-    def __init__(self, heard_end: Callable[[Process], None], lost: Callable[[], None]) -> None:
+    def __init__(self, heard_end: Callable[[Process], None], lost: Callable[[_Wire], None]) -> None:
         self._heard_end, self._lost = heard_end, lost
         self._transport: asyncio.WriteTransport | None = None
         self._incoming, self._number = b"", 0
@@ -141,7 +141,7 @@ class _Wire(asyncio.Protocol):
             if not future.done():
                 future.set_exception(TransportError("the shim closed the connection"))
         self._asked.clear()
-        self._lost()
+        self._lost(self)
 
     @property
     def open(self) -> bool:
@@ -185,8 +185,7 @@ class ShimClient:
                 await self._connect()
 
     async def _connect(self) -> None:
-        wire = await self._reach()
-        hello = await wire.ask("hello")
+        wire, hello = await self._greet()
         self.can_view, self.pid, self._wire = hello["can_view"], hello["pid"], wire
         known, self._processes = self._processes, {r["id"]: Process(**r) for r in hello["processes"]}
         for process in self._processes.values():
@@ -194,6 +193,16 @@ class ShimClient:
                 self._ended(process)
         for name in [n for n in self._waiters if n not in self._processes]:
             self._wake(name)
+
+    async def _greet(self) -> tuple[_Wire, dict[str, Any]]:
+        """A connection that answers; a dying shim may accept one that it never serves."""
+        for _ in range(5):
+            wire = await self._reach()
+            try:
+                return wire, await wire.ask("hello")
+            except TransportError:
+                await self._clock.sleep(0.05)
+        raise TransportError(f"the shim {self.name} does not answer")
 
     async def _reach(self) -> _Wire:
         for _ in range(100):
@@ -232,7 +241,9 @@ class ShimClient:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _lost(self) -> None:
+    def _lost(self, wire: _Wire) -> None:
+        if self._wire is not wire:
+            return
         self._wire = None
         for name in list(self._waiters):
             self._wake(name)
