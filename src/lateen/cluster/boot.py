@@ -116,6 +116,7 @@ class Cluster:
             clock=self.clock,
             service_network=addresses.service_network(self.settings.slice),
             account_key=pki.service_account_key,
+            account_admission=True,
         )
         api.backend.logs = self._logs
         return api
