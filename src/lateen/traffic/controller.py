@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _GROUPS = ("mesh", "edge")
+_RULES = (GATEWAYCLASSES, GATEWAYS, HTTPROUTES, REFERENCEGRANTS, NAMESPACES)
 # A service with many endpoints is translated at most this often (seconds per endpoint), or a burst of 1,000 pods starts costs
 # a million encodings.
 _PACE = 50e-6
@@ -73,10 +74,8 @@ class Traffic:
         self._services = informers.informer(SERVICES)
         self._slices = informers.informer(ENDPOINTSLICES)
         self._pods = informers.informer(PODS)
-        self._rules: Mapping[Any, Informer] = {
-            r: informers.informer(r) for r in (GATEWAYCLASSES, GATEWAYS, HTTPROUTES, REFERENCEGRANTS, NAMESPACES)
-        }
-        self._secrets = informers.informer(SECRETS, field_selector="type=kubernetes.io/tls")
+        self._informers = informers
+        self._rules: dict[Any, Informer] = {}
         self._statuses = StatusWriter(client, clock)
         self.proxies = {g: Proxy(self._spec(g), host, clock, self._proxies_changed) for g in _GROUPS}
         self._hub: Hub
@@ -128,16 +127,22 @@ class Traffic:
     async def _follow(self, *, gateway_api: bool) -> None:
         """Subscribe to everything and wait until the first lists are there."""
         self._slices.add_index("service", _service_of_slice)
-        rules = [self._secrets, *self._rules.values()] if gateway_api else []
-        for informer in (self._services, self._slices, self._pods, *rules):
+        if gateway_api:  # an informer of a kind that is not served would ask in vain
+            self._rules = {r: self._informers.informer(r) for r in _RULES}
+            self._rules[SECRETS] = self._informers.informer(SECRETS, field_selector="type=kubernetes.io/tls")
+        for informer in (self._services, self._slices, self._pods, *self._rules.values()):
             await informer.synced()
         self._services.subscribe(lambda old, new: self._touch([key_of(o) for o in (old, new) if o]))
         self._slices.subscribe(lambda old, new: self._touch([k for o in (old, new) if o for k in _service_keys(o)]))
-        for informer in rules:
+        for informer in self._rules.values():
             informer.subscribe(self._rules_changed)
-        self._statuses.register(GATEWAYCLASSES, self._rules[GATEWAYCLASSES], self._class_status)
-        self._statuses.register(GATEWAYS, self._rules[GATEWAYS], self._gateway_status)
-        self._statuses.register(HTTPROUTES, self._rules[HTTPROUTES], self._route_status)
+        for resource, desired in (
+            (GATEWAYCLASSES, self._class_status),
+            (GATEWAYS, self._gateway_status),
+            (HTTPROUTES, self._route_status),
+        ):
+            if resource in self._rules:
+                self._statuses.register(resource, self._rules[resource], desired)
         self._statuses.register(SERVICES, self._services, self._service_status)
 
     async def stop(self, *, keep_envoys: bool = False) -> None:
@@ -245,16 +250,16 @@ class Traffic:
         self._owner.start(touch(), f"later {key}")
 
     def _world(self, services: Mapping[Key, Service]) -> World:
-        settings, rules = self._settings, self._rules
+        settings = self._settings
         return World(
-            classes=rules[GATEWAYCLASSES].list(),
-            gateways=rules[GATEWAYS].list(),
-            routes=rules[HTTPROUTES].list(),
-            namespaces={meta(n)["name"]: labels_of(n) for n in rules[NAMESPACES].list()},
+            classes=self._list(GATEWAYCLASSES),
+            gateways=self._list(GATEWAYS),
+            routes=self._list(HTTPROUTES),
+            namespaces={meta(n)["name"]: labels_of(n) for n in self._list(NAMESPACES)},
             references=References(
                 services=services,
-                secrets={key_of(s): s for s in self._secrets.list()},
-                grants=grants(rules[REFERENCEGRANTS].list()),
+                secrets={key_of(s): s for s in self._list(SECRETS)},
+                grants=grants(self._list(REFERENCEGRANTS)),
             ),
             places=Places(
                 address=settings.gateway_address,
@@ -263,6 +268,10 @@ class Traffic:
                 unprivileged_start=settings.unprivileged_start,
             ),
         )
+
+    def _list(self, resource: Any) -> Sequence[Object]:
+        informer = self._rules.get(resource)
+        return informer.list() if informer is not None else ()
 
     # What the proxies answered
 
