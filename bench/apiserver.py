@@ -1,7 +1,7 @@
-"""The API server of bench_api: a booted cluster without nodes in a process of its own, SQLite on the scratch disk.
+"""The server of bench_api and bench_scale: a booted cluster with hollow nodes only, in a process of its own, on the scratch disk.
 
-``python -m bench.apiserver FOLDER [PROFILE]`` prints one JSON line (server, token) and serves until its standard input ends. With
-PROFILE, cProfile's statistics of the time between are written there.
+``python -m bench.apiserver FOLDER HOLLOW_NODES [PROFILE]`` prints one JSON line (server, token) and serves until its standard input
+ends. With PROFILE, cProfile's statistics of the time between are written there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lateen.aio.clock import SystemClock
 from lateen.cluster.boot import BootSettings, Cluster
 
 
-async def serve(folder: Path, profile: str = "") -> None:
+async def serve(folder: Path, hollow: int, profile: str = "") -> None:
     settings = BootSettings(
         name="bench",
         folder=folder / "cluster",
@@ -27,6 +27,7 @@ async def serve(folder: Path, profile: str = "") -> None:
         socket=lambda name: folder / f"{name}.sock",
         slice=31,
         nodes=(),
+        fake_nodes=hollow,
     )
     cluster = Cluster(settings, SystemClock())
     await cluster.start_api()
@@ -44,4 +45,4 @@ async def serve(folder: Path, profile: str = "") -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(Path(sys.argv[1]), *sys.argv[2:]))
+    uvloop.run(serve(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
 import re
 import shutil
-import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.harness import Figure, folder
+from bench.served import Target, connect, cpu_seconds, server
 
 CONNECTIONS, SECONDS = 16, 4
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
@@ -47,33 +42,6 @@ def run() -> Iterator[Figure]:
 
 
 @dataclass(frozen=True)
-class Target:
-    """The server under load: its URL, an administrator's token, its process."""
-
-    server: str
-    token: str
-    pid: int
-
-
-@contextmanager
-def server(place: Path, *, profile: str = "") -> Iterator[Target]:
-    """The API server in a process of its own. ``profile`` names a file for cProfile's statistics."""
-    argv = [sys.executable, "-m", "bench.apiserver", str(place), *([profile] if profile else [])]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            ready = process.stdout.readline()
-            if not ready:
-                raise RuntimeError("the API server did not start")
-            yield Target(pid=process.pid, **json.loads(ready))
-            process.stdin.close()
-            process.wait(20)
-        finally:
-            process.kill()
-
-
-@dataclass(frozen=True)
 class Load:
     """What wrk saw. ``cpu_us`` is the server's CPU per request; ``cores`` how much of the machine it had."""
 
@@ -87,11 +55,11 @@ class Load:
 def wrk(target: Target, path: str, *, seconds: float = SECONDS, script: Path | None = None) -> Load:
     """Load ``path``. RuntimeError when any answer was not a success."""
     argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", "-H", f"Authorization: Bearer {target.token}"]
-    before = _cpu(target.pid)
+    before = cpu_seconds(target.pid)
     text = subprocess.run(
         [*argv, *(["-s", str(script)] if script else []), target.server + path], check=True, capture_output=True, text=True
     ).stdout
-    used = _cpu(target.pid) - before
+    used = cpu_seconds(target.pid) - before
     if problem := re.search(r"Non-2xx.*|Socket errors: (?!connect 0, read 0, write 0, timeout 0).*", text):
         raise RuntimeError(f"{path}: {problem[0]}")
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
@@ -102,11 +70,6 @@ def wrk(target: Target, path: str, *, seconds: float = SECONDS, script: Path | N
 def _latency(text: str, part: str) -> float:
     value, unit = re.search(rf"{part}%\s+([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
     return float(value) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def create(target: Target, place: Path, prefix: str, *, seconds: float = SECONDS) -> Load:
@@ -120,17 +83,9 @@ def create(target: Target, place: Path, prefix: str, *, seconds: float = SECONDS
 
 def fill(target: Target, count: int) -> None:
     """``count`` ConfigMaps."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(target.server.removeprefix("https://"), context=context)
-    for i in range(count):
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {target.token}"}
-        connection.request("POST", CONFIGMAPS, body=BODY % f"item-{i:04}", headers=headers)
-        answer = connection.getresponse()
-        if answer.status != 201:
-            raise RuntimeError(f"create answered {answer.status}: {answer.read()[:200]!r}")
-        answer.read()
-    connection.close()
+    with connect(target) as ask:
+        for i in range(count):
+            ask("POST", CONFIGMAPS, BODY % f"item-{i:04}")
 
 
 def _figure(name: str, load: Load, target: float) -> Figure:
