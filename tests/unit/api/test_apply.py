@@ -44,7 +44,7 @@ async def test_a_field_of_another_manager_is_a_conflict_unless_forced(client: Cl
     await client.apply(DEPLOYMENTS, deployment(2, c="i"), field_manager="x")
     with pytest.raises(ConflictError) as caught:
         await client.apply(DEPLOYMENTS, deployment(3, c="i"), field_manager="y")
-    assert caught.value.message == 'Apply failed with 1 conflict: conflict with "x" using apps/v1: .spec.replicas'
+    assert caught.value.message == 'Apply failed with 1 conflict: conflict with "x": .spec.replicas'
     assert caught.value.details["causes"][0]["reason"] == "FieldManagerConflict"
     forced = await client.apply(DEPLOYMENTS, deployment(3, c="i"), field_manager="y", force=True)
     assert forced["spec"]["replicas"] == 3

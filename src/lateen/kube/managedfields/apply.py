@@ -20,7 +20,7 @@ from lateen.kube.managedfields.fieldset import (
     paths,
     union,
 )
-from lateen.kube.managedfields.track import RESET
+from lateen.kube.managedfields.track import owned
 from lateen.kube.meta import Object, edit
 from lateen.kube.schemas import SchemaNode
 
@@ -37,23 +37,29 @@ def apply(
         whole: Object = edit(config) if live is None else _merged(None, live, config)
         return whole
     config = _clean(config)
-    fields = _owned(fields_of(node, config, containers=False), manager, reset)
+    fields = owned(fields_of(node, config, containers=False), manager, reset)
     if live is None:
         result: Object = edit(config)
         result["metadata"]["managedFields"] = written([Entry(manager, fields, now)])
         return result
-    entries = read(live)
+    entries = read(live) or _before_first(node, live, manager=manager, now=now, reset=reset)
     merged: Object = _merged(node, live, config)
     changed, _ = compare(node, live, merged)
-    others = [e for e in entries if e.manager != manager]
+    others = [e for e in entries if not e.manager.same(manager)]
     others = _settled(others, changed, force=force)
-    mine = next((e for e in entries if e.manager == manager), None)
+    mine = next((e for e in entries if e.manager.same(manager)), None)
     if mine is not None:
         _prune(node, merged, difference(mine.fields, fields), [e.fields for e in others])
     same = mine is not None and mine.fields == fields
     entries = [*others, Entry(manager, fields, mine.time if mine is not None and same else now)]
     merged["metadata"]["managedFields"] = written(entries)
     return merged
+
+
+def _before_first(node: SchemaNode, live: Object, *, manager: Manager, now: str, reset: bool) -> list[Entry]:
+    """Nobody is known to own an object that was written without tracking: then all of it has an owner of that name."""
+    writer = Manager("before-first-apply", "Update", manager.api_version)
+    return [Entry(writer, owned(fields_of(node, live, containers=True), writer, reset), now)]
 
 
 def _clean(config: Object) -> Object:
@@ -69,13 +75,6 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
-def _owned(fields: Fields, manager: Manager, reset: bool) -> Fields:
-    fields = difference(fields, STRIPPED)
-    if reset:
-        fields = {k: v for k, v in fields.items() if k[2:] not in RESET.get(manager.subresource, ())}
-    return {k: v for k, v in fields.items() if v or k != "f:metadata"}
-
-
 def _settled(others: Sequence[Entry], changed: Fields, *, force: bool) -> list[Entry]:
     """The other managers' entries after this change; ConflictError if it would take their fields without ``force``."""
     changed = difference(changed, STRIPPED)
@@ -86,20 +85,23 @@ def _settled(others: Sequence[Entry], changed: Fields, *, force: bool) -> list[E
 
 
 def _conflict(conflicts: Sequence[tuple[Entry, Fields]]) -> ConflictError:
-    causes, texts, total = [], [], 0
-    for entry, fields in conflicts:
-        m = entry.manager
-        where = sorted(paths(fields))
-        total += len(where)
-        version = f" using {m.api_version}" + (f" with subresource {m.subresource!r}" if m.subresource else "")
-        spoken = f'"{m.name}"' + version + (f" at {entry.time}" if m.operation == "Update" and entry.time else "")
-        if len(where) == 1:
-            texts.append(f"conflict with {spoken}: {where[0]}")
-        else:
-            texts.append(f"conflicts with {spoken}:\n" + "\n".join(f"- {p}" for p in where))
-        causes += [{"reason": "FieldManagerConflict", "message": f"conflict with {spoken}", "field": p} for p in where]
-    noun = "conflict" if total == 1 else "conflicts"
-    return ConflictError(f"Apply failed with {total} {noun}: " + "\n".join(texts), details={"causes": causes})
+    found = sorted((_spoken(e.manager), sorted(paths(fields))) for e, fields in conflicts)
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": p} for who, where in found for p in where
+    ]
+    if len(causes) == 1:
+        who, where = found[0]
+        text = f"1 conflict: conflict with {who}: {where[0]}"
+    else:
+        groups = ("\n".join((f"conflicts with {who}:", *(f"- {p}" for p in where))) for who, where in found)
+        text = f"{len(causes)} conflicts: " + "\n".join(groups)
+    return ConflictError(f"Apply failed with {text}", details={"causes": causes})
+
+
+def _spoken(manager: Manager) -> str:
+    """A manager in a conflict's message."""
+    through = f' with subresource "{manager.subresource}"' if manager.subresource else ""
+    return f'"{manager.name}"{through}' + (f" using {manager.api_version}" if manager.operation == "Update" else "")
 
 
 def _merged(node: SchemaNode | None, live: Any, config: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lateen.kube.managedfields.fieldset import SELF, Fields, fields_of, is_granular, item_step
+from lateen.kube.managedfields.fieldset import SELF, Fields, counts, fields_of, is_granular, item_step
 from lateen.kube.schemas import SchemaNode
 
 
@@ -28,7 +28,7 @@ def _walk(node: SchemaNode | None, old: Any, new: Any, changed: Fields, removed:
     for step, (child, after) in news.items():
         if step not in olds:
             sub = fields_of(child, after, containers=True)
-            changed[step] = {SELF: {}, **sub} if sub and (step[0] == "k" or _free(child)) else sub
+            changed[step] = {SELF: {}, **sub} if sub and (step[0] == "k" or counts(step[2:], child)) else sub
             continue
         before = olds[step][1]
         if before is after or before == after:
@@ -49,12 +49,8 @@ def _walk(node: SchemaNode | None, old: Any, new: Any, changed: Fields, removed:
             removed[step] = {SELF: {}, **sub} if sub else {}
 
 
-def _free(node: SchemaNode | None) -> bool:
-    return node is not None and not node.fields
-
-
 def _same_shape(node: SchemaNode, before: Any, after: Any) -> bool:
-    if type(before) is not type(after) or not before or not after:
+    if type(before) is not type(after):
         return False
     if not (is_granular(node, before) and is_granular(node, after)):
         return False

@@ -15,6 +15,7 @@ from lateen.kube.schemas import SchemaNode
 
 Fields = dict[str, Any]
 SELF = "."
+_ALWAYS = frozenset(("metadata", "spec", "status", "template", "jobTemplate", "strategy", "updateStrategy", "resources"))
 _DEFAULT_KEYS = {"protocol": "TCP"}  # list keys that may be left out: the default counts
 
 
@@ -110,7 +111,7 @@ def fields_of(node: SchemaNode | None, value: Any, *, containers: bool) -> Field
     if isinstance(value, dict):
         for name, inner in value.items():
             sub = fields_of(node.child(name), inner, containers=containers)
-            result["f:" + name] = {SELF: {}, **sub} if sub and containers and _counts(node.child(name)) else sub
+            result["f:" + name] = {SELF: {}, **sub} if sub and containers and counts(name, node.child(name)) else sub
         return result
     for item in value:
         step = item_step(node, item)
@@ -121,9 +122,9 @@ def fields_of(node: SchemaNode | None, value: Any, *, containers: bool) -> Field
     return result
 
 
-def _counts(node: SchemaNode | None) -> bool:
-    """Free maps and lists are owned as such; the structs of a type are always there."""
-    return node is not None and (node.kind == "array" or (node.kind == "object" and not node.fields) or node.kind == "any")
+def counts(name: str, node: SchemaNode | None) -> bool:
+    """Whether the field itself is owned beside what is in it: all but the structs that Go's types always hold, and free values."""
+    return node is not None and node.kind in ("array", "object", "any") and name not in _ALWAYS
 
 
 def paths(fields: Fields, prefix: str = "") -> Iterator[str]:

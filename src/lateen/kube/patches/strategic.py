@@ -16,10 +16,10 @@ _ORDER, _DELETE, _RETAIN = "$setElementOrder/", "$deleteFromPrimitiveList/", "$r
 
 
 def strategic_merge(target: Any, patch: Any, node: SchemaNode | None) -> Any:
-    """``patch`` laid over ``target`` by the type ``node``. ValueError for a malformed directive or a missing merge key."""
+    """``patch`` laid over a copy of ``target`` by the type ``node``. ValueError for a wrong directive or a missing merge key."""
     if not isinstance(patch, dict) or not isinstance(target, dict | None):
         return edit(patch)
-    return _map(target or {}, patch, node)
+    return _map(edit(target) or {}, patch, node)
 
 
 def _map(target: dict[str, Any], patch: dict[str, Any], node: SchemaNode | None) -> dict[str, Any]:
@@ -32,6 +32,9 @@ def _map(target: dict[str, Any], patch: dict[str, Any], node: SchemaNode | None)
         raise ValueError(f"Unknown patch type {directive} found in the patch")
     result = dict(target)
     if (retained := patch.get(_RETAIN)) is not None:
+        unlisted = [k for k in patch if not k.startswith("$") and k not in retained]
+        if unlisted:
+            raise ValueError(f"$retainKeys does not list {unlisted[0]}, which the patch sets")
         result = {k: v for k, v in result.items() if k in retained}
     for name, value in patch.items():
         if name.startswith("$"):
@@ -45,7 +48,7 @@ def _map(target: dict[str, Any], patch: dict[str, Any], node: SchemaNode | None)
         elif isinstance(value, list):
             result[name] = _list(result.get(name), value, child)
         else:
-            result[name] = value
+            result[name] = edit(value)
     return _ordered(_thinned(result, patch), patch, node)
 
 
