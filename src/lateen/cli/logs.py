@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lateen.aio.tasks import TaskOwner
-from lateen.cli.options import Context, Files, Kubeconfig, Name
+from lateen.cli.options import Context, Kubeconfig, Name
 from lateen.cli.output import paint, say
 from lateen.errors import InputError
 
@@ -21,7 +22,9 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def logs(
     service: Annotated[str, typer.Argument(help="The service.")],
-    files: Files = None,
+    files: Annotated[
+        list[Path] | None, typer.Option("--file", help="The application file; repeatable.", show_default=False)
+    ] = None,
     env: Annotated[str, typer.Option("--env", help="The environment.")] = "",
     name: Name = "default",
     context: Context = "",
@@ -34,7 +37,7 @@ def logs(
     """Print the logs of every pod of SERVICE, each line with its pod."""
     from lateen.cli.project import load_application
 
-    application = load_application(None if follow and not files else files, environment=env)
+    application = load_application(files, environment=env)
     if service not in application.services:
         import difflib
 

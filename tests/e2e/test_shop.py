@@ -1,0 +1,230 @@
+"""First light, as a user sees it: the shop on an embedded cluster, through the command line, from outside."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SHOP = Path(__file__).resolve().parents[2] / "examples" / "shop"
+pytestmark = [pytest.mark.unprivileged, pytest.mark.xdist_group("shop"), pytest.mark.timeout(240)]
+
+
+class Lateen:
+    """The command line with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.env = {**os.environ, "LATEEN_HOME": str(home)}
+
+    def run(self, *argv: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run([sys.executable, "-m", "lateen", *argv], env=self.env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.log()}"
+        return done
+
+    def json(self, *argv: str) -> Any:
+        return json.loads(self.run(*argv, "-o", "json").stdout)
+
+    def log(self) -> str:
+        file = self.home / "clusters/default/daemon.log"
+        return file.read_text()[-4000:] if file.exists() else ""
+
+    def up(self, *overlays: str) -> Any:
+        files = [a for f in ("lateen.yaml", *overlays) for a in ("-f", str(SHOP / f))]
+        return self.json("up", *files)
+
+
+@pytest.fixture(scope="module")
+def lateen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lateen]:
+    made = Lateen(tmp_path_factory.mktemp("home"))
+    yield made
+    made.run("cluster", "stop")
+    shutil.rmtree(made.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def url(lateen: Lateen) -> str:
+    result = lateen.up()
+    assert result["changes"]["created"] > 30
+    return str(result["urls"][0]).rstrip("/")
+
+
+def get(url: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            body = answer.read()
+            return answer.status, json.loads(body) if "json" in answer.headers["content-type"] else body
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read() or b"null") if "json" in (error.headers["content-type"] or "") else None
+
+
+def order(url: str, order_id: str) -> int:
+    data = json.dumps({"order_id": order_id, "items": ["mug", {"sku": "kettle", "quantity": 2}]}).encode()
+    request = urllib.request.Request(f"{url}/checkout", data=data, headers={"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return int(answer.status)
+
+
+class Load:
+    """Reads and orders in threads; every answer but 200 is a loss."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.sent, self.lost, self.orders = url, 0, [], []  # type: ignore[var-annotated]
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._drive, args=(i,)) for i in range(4)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _drive(self, number: int) -> None:
+        while not self._stop.wait(0.01):
+            self.sent += 1
+            try:
+                if self.sent % 10 == 0:
+                    order_id = uuid.uuid4().hex
+                    assert order(self.url, order_id) == 200
+                    self.orders.append(order_id)
+                else:
+                    assert get(f"{self.url}/api/home")[0] == 200
+            except (AssertionError, OSError, urllib.error.URLError) as error:
+                self.lost.append(repr(error))
+
+
+def test_the_page_and_an_order_go_through_the_gateway(url: str) -> None:
+    status, page = get(url + "/")
+    assert status == 200
+    assert b"The shop" in page
+    order_id = uuid.uuid4().hex
+    assert order(url, order_id) == 200
+    assert order(url, order_id) == 200
+    assert get(f"{url}/orders/{order_id}") == (200, {"order_id": order_id, "copies": 1})
+    assert get(f"{url}/orders/nobody")[0] == 404
+
+
+def test_up_again_changes_nothing(lateen: Lateen, url: str) -> None:
+    changes = lateen.up()["changes"]
+    assert {verb: n for verb, n in changes.items() if n and verb != "unchanged"} == {}
+
+
+def test_status_and_logs(lateen: Lateen, url: str) -> None:
+    state = lateen.json("status", "-f", str(SHOP / "lateen.yaml"))
+    assert state["ok"]
+    assert {o["ready"] for o in state["objects"] if o["kind"] == "Deployment"} == {"2/2"}
+    said = lateen.run("logs", "catalog", "--file", str(SHOP / "lateen.yaml"))
+    assert "catalog 1 listens on" in said.stdout
+
+
+def test_an_update_loses_nothing(lateen: Lateen, url: str) -> None:
+    with Load(url) as load:
+        time.sleep(0.3)
+        lateen.up("catalog-v2.yaml")
+        assert get(f"{url}/catalog")[1]["version"] == "2"
+        lateen.up()
+        time.sleep(0.3)
+    assert load.lost == []
+    assert load.sent > 50
+    for order_id in load.orders:
+        assert get(f"{url}/orders/{order_id}")[1]["copies"] == 1
+
+
+def pids(home: Path) -> dict[str, int]:
+    """The living pod processes of this home, by record."""
+    found = {}
+    for record in home.glob("clusters/default/nodes/*/shim/processes/*.json"):
+        data = json.loads(record.read_text())
+        if data["exit_code"] is None:
+            found[data["id"]] = data["pid"]
+    return found
+
+
+def test_a_killed_daemon_loses_no_pod_and_no_request(lateen: Lateen, url: str) -> None:
+    before = pids(lateen.home)
+    assert len(before) == 14
+    with Load(url) as load:
+        time.sleep(0.2)
+        os.kill(lateen.json("cluster", "status")["pid"], signal.SIGKILL)
+        time.sleep(0.5)
+        lateen.run("cluster", "start")
+        time.sleep(0.5)
+    assert load.lost == []
+    assert pids(lateen.home) == before
+    assert lateen.up()["changes"]["updated"] == 0
+
+
+def test_killed_pods_lose_no_reads(lateen: Lateen, url: str) -> None:
+    lost, stop = [], threading.Event()
+
+    def read() -> None:
+        while not stop.wait(0.005):
+            status, _ = get(f"{url}/catalog")
+            if status != 200:
+                lost.append(status)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(2):
+        victim = next(pid for name, pid in pids(lateen.home).items() if "catalog" in Path(f"/proc/{pid}/cmdline").read_text())
+        os.kill(victim, signal.SIGKILL)
+        time.sleep(1.5)
+    stop.set()
+    reader.join()
+    assert lost == []
+
+
+def test_another_cluster_by_kubeconfig_and_plain_token(lateen: Lateen, url: str, tmp_path: Path) -> None:
+    own = json.loads((lateen.home / "clusters/default/kubeconfig").read_text())
+    stranger = tmp_path / "kubeconfig"
+    stranger.write_text(json.dumps(own))
+    for command in ("up", "status"):
+        done = subprocess.run(
+            [sys.executable, "-m", "lateen", command, "-f", str(SHOP / "lateen.yaml"), "--kubeconfig", str(stranger), "-o", "json"],
+            env=lateen.env,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_bad_input_says_where_and_what(lateen: Lateen, tmp_path: Path) -> None:
+    file = tmp_path / "lateen.yaml"
+    file.write_text("apiVersion: lateen.dev/v1\nname: x\nservices:\n  a:\n    image: a\n    port: {http: 80}\n")
+    done = lateen.run("render", "-f", str(file), code=2)
+    assert f"{file}:6:5" in done.stderr
+    assert "ports" in done.stderr
+
+
+def test_down_keeps_data_and_stop_leaves_nothing(lateen: Lateen, url: str) -> None:
+    count = get(f"{url}/orders/count")[1]["count"]
+    assert lateen.json("down", "--file", str(SHOP / "lateen.yaml"))["kept"]
+    assert pids(lateen.home) == {}
+    again = lateen.up()
+    assert get(str(again["urls"][0]) + "orders/count")[1]["count"] == count
+    lateen.run("cluster", "stop")
+    left = [p for p in Path("/proc").iterdir() if p.name.isdigit() and str(lateen.home) in command_of(p)]
+    assert left == []
+
+
+def command_of(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
