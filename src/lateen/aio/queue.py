@@ -79,9 +79,12 @@ class WorkQueue(Generic[K]):
             self._getters.append(getter)
             try:
                 await getter
-            finally:
-                if not getter.done() or getter.cancelled():
+            except asyncio.CancelledError:
+                if getter.cancelled():
                     self._getters = deque(g for g in self._getters if g is not getter)
+                elif self._ready:
+                    self._wake()  # it was woken, and leaves: the key is another one's
+                raise
         key = self._ready.popleft()
         self._waiting.discard(key)
         self._active.add(key)

@@ -68,7 +68,7 @@ class Client:
         answer = await self._object("GET", resource.path(namespace), query=query)
         m = answer.get("metadata") or {}
         return ObjectList(
-            items=answer.get("items") or [],
+            items=[_typed(o, resource) for o in answer.get("items") or ()],
             resource_version=m.get("resourceVersion", ""),
             continue_token=m.get("continue", ""),
         )
@@ -233,6 +233,11 @@ class Client:
 
     def _write(self, *, dry_run: bool = False, field_manager: str = "") -> dict[str, str]:
         return _query(fieldManager=field_manager or self.field_manager, dryRun="All" if dry_run else "")
+
+
+def _typed(obj: Object, resource: Resource) -> Object:
+    """The object with its kind, which Kubernetes leaves out of the items of a list."""
+    return obj if "kind" in obj else {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
 
 
 def _query(**values: str) -> dict[str, str]:
