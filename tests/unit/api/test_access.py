@@ -9,7 +9,7 @@ from lateen.client.inprocess import InProcessTransport
 from lateen.client.seam import Request
 from lateen.cluster.api.server import ApiServer
 from lateen.cluster.api.user import ADMIN, UserInfo
-from lateen.errors import BadRequestError, ForbiddenError, NotFoundError
+from lateen.errors import BadRequestError, ForbiddenError, InvalidError, NotFoundError
 from lateen.kube.resources import (
     CLUSTERROLEBINDINGS,
     CLUSTERROLES,
@@ -145,3 +145,27 @@ async def test_a_binding_of_a_role_that_is_not_there(api, client):
     await client.create(ROLEBINDINGS, binding("jane", "admin"))
     with pytest.raises(NotFoundError):
         await as_user(api, JANE).create(ROLEBINDINGS, binding("x", "nothing", kind="Role"))
+
+
+async def test_a_binding_without_a_role_or_with_another_is_invalid(api, client):
+    made = await client.create(ROLEBINDINGS, binding("jane", "view"))
+    with pytest.raises(InvalidError, match="cannot change roleRef"):
+        await client.update(ROLEBINDINGS, {**made, "roleRef": {**made["roleRef"], "name": "cluster-admin"}})
+    with pytest.raises(InvalidError):
+        await client.create(ROLEBINDINGS, {"metadata": {"name": "none", "namespace": "default"}})
+
+
+async def test_one_named_object_may_be_watched_and_patched_but_not_made(api, client):
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch", "patch"], "resourceNames": ["one"]}
+    await client.create(ROLES, {"metadata": {"name": "one", "namespace": "default"}, "rules": [rule]})
+    await client.create(ROLEBINDINGS, binding("jane", "one", kind="Role"))
+    jane = as_user(api, JANE)
+    assert (await jane.list(CONFIGMAPS, "default", field_selector="metadata.name=one")).items == []
+    for wanted in ("metadata.name=two", "metadata.name!=one", ""):
+        with pytest.raises(ForbiddenError):
+            await jane.list(CONFIGMAPS, "default", field_selector=wanted)
+    applied = {"metadata": {"name": "one", "namespace": "default"}, "data": {"a": "1"}}
+    with pytest.raises(ForbiddenError, match='configmaps "one" is forbidden: User "jane" cannot create resource "configmaps"'):
+        await jane.apply(CONFIGMAPS, applied)
+    await client.create(CONFIGMAPS, applied)
+    assert (await jane.apply(CONFIGMAPS, {**applied, "data": {"b": "2"}}, force=True))["data"] == {"a": "1", "b": "2"}

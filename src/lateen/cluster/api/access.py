@@ -37,8 +37,19 @@ def attributes_of(call: Call) -> Attributes:
     # A Namespace is asked for within itself: a RoleBinding there is enough to read it.
     namespace = path.name if r.plural == "namespaces" and not r.group else path.namespace
     return Attributes(
-        verb=call.verb, group=r.group, resource=r.plural, subresource=path.subresource, namespace=namespace, name=path.name
+        verb=call.verb,
+        group=r.group,
+        resource=r.plural,
+        subresource=path.subresource,
+        namespace=namespace,
+        name=path.name or _selected_name(call.option("fieldSelector")),
     )
+
+
+def _selected_name(selector: str) -> str:
+    """The one name that a field selector leaves: listing or watching it is a matter of that object."""
+    terms = (term.partition("=") for term in selector.split(","))
+    return next((value.lstrip("=") for field, _, value in terms if field == "metadata.name"), "")
 
 
 def check(rbac: Rbac, call: Call) -> None:
@@ -47,7 +58,7 @@ def check(rbac: Rbac, call: Call) -> None:
         return
     wanted = attributes_of(call)
     if not rbac.allowed(call.user, wanted):
-        raise statuses.forbidden(call.served.resource, call.name, refusal(call.user, wanted))
+        raise statuses.forbidden(call.served.resource, wanted.name, refusal(call.user, wanted))
 
 
 def check_path(rbac: Rbac, user: UserInfo, method: str, path: str) -> None:

@@ -26,7 +26,9 @@ def check_binding(backend: Backend, call: Call, new: Object, old: Object | None 
     """ForbiddenError if the bound role's rules go beyond the writer's own."""
     if old is not None and new.get("subjects") == old.get("subjects"):
         return
-    ref = new["roleRef"]
+    ref = new.get("roleRef") or {}
+    if not ref.get("kind") or not ref.get("name"):
+        return  # validation says so
     role = backend.access.rbac.role(ref, call.namespace)
     plural = "roles" if ref["kind"] == "Role" else "clusterroles"
     if role is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from lateen.cluster.api import metadata, ownership, statuses
+from lateen.cluster.api.access import check
 from lateen.cluster.api.bodies import expect_kind, load_yaml
 from lateen.cluster.api.call import Answer, Backend, Call
 from lateen.cluster.api.shape import accept_fields, node_of
@@ -24,6 +26,7 @@ async def apply(backend: Backend, call: Call) -> Answer:
             return await change_held(backend, call, record, lambda old: _merged(backend, call, old, config), own=ownership.decided)
     if call.path.subresource:
         raise statuses.not_found(call.served.resource, call.name)
+    check(backend.access.rbac, replace(call, verb="create"))
     try:
         return await create_object(backend, call, _merged(backend, call, None, config), own=ownership.decided)
     except AlreadyExistsError:
