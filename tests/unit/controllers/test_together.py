@@ -1,20 +1,9 @@
 """The controllers together, against the real API server in process, with a hand that plays the kubelet."""
 
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from lateen.aio.clock import SystemClock
-from lateen.aio.tasks import TaskOwner
-from lateen.client.client import Client
-from lateen.client.discovery import Discovery
-from lateen.client.informer import InformerSet
-from lateen.cluster.controllers import build
-from lateen.cluster.controllers.kit import Kit, Settings
-from lateen.errors import NotFoundError
-from lateen.kube.meta import Object, condition, meta, timestamp
+from lateen.kube.meta import Object, condition, meta
 from lateen.kube.resources import (
     CONFIGMAPS,
     DEPLOYMENTS,
@@ -25,89 +14,9 @@ from lateen.kube.resources import (
     SERVICEACCOUNTS,
     SERVICES,
 )
-from lateen.reconcile import Manager
-from lateen.reconcile.events import Recorder
 
+World = Any  # tests/unit/controllers/conftest.py
 CLOCK = SystemClock()
-
-
-class World:
-    def __init__(self, client: Client, informers: InformerSet) -> None:
-        self.client, self.informers = client, informers
-        self.hold_ready = False
-        self.addresses = iter(f"127.64.0.{i}" for i in range(1, 250))
-
-    def kubelet(self, owner: TaskOwner) -> None:
-        """Every pod becomes ready at once; a deleted one goes at once."""
-
-        def handle(old: Object | None, new: Object | None) -> None:
-            if new is not None and meta(new).get("deletionTimestamp"):
-                owner.start(self._remove(new), "remove")
-            elif old is None and new is not None and not self.hold_ready:
-                owner.start(self.ready(new), "ready")
-
-        self.informers.informer(PODS).subscribe(handle)
-
-    async def ready(self, pod: Object) -> None:
-        now = timestamp(CLOCK.now())
-        conditions = [{"type": t, "status": "True", "lastTransitionTime": now} for t in ("ContainersReady", "Ready")]
-        status = {"phase": "Running", "podIP": next(self.addresses), "conditions": conditions}
-        await self.client.patch(PODS, meta(pod)["name"], {"status": status}, namespace=meta(pod)["namespace"], subresource="status")
-
-    async def _remove(self, pod: Object) -> None:
-        try:
-            await self.client.delete(PODS, meta(pod)["name"], meta(pod)["namespace"], grace_seconds=0)
-        except NotFoundError:
-            pass
-
-    async def until(self, what: Callable[[], Any], seconds: float = 5) -> Any:
-        end = CLOCK.monotonic() + seconds
-        while CLOCK.monotonic() < end:
-            try:
-                if found := await what():
-                    return found
-            except NotFoundError:
-                pass
-            await CLOCK.sleep(0.005)
-        raise AssertionError(f"it did not happen in {seconds} s")
-
-    async def deployment(self, name: str = "web") -> Object:
-        return await self.client.get(DEPLOYMENTS, name, "default")
-
-    async def rolled_out(self, replicas: int, image: str) -> Object:
-        async def done() -> Any:
-            d = await self.deployment()
-            s = d.get("status") or {}
-            counts = {s.get(k, 0) for k in ("replicas", "updatedReplicas", "availableReplicas")}
-            pods = (await self.client.list(PODS, "default")).items
-            images = {p["spec"]["containers"][0]["image"] for p in pods}
-            return (
-                d if counts == {replicas} and s.get("observedGeneration") == meta(d)["generation"] and images == {image} else None
-            )
-
-        found: Object = await self.until(done)
-        return found
-
-
-@pytest.fixture
-async def world(client: Client, tmp_path: Path) -> AsyncIterator[World]:
-    informers = InformerSet(client, CLOCK)
-    recorder = Recorder(client, CLOCK, component="test")
-    kit = Kit(
-        client=client,
-        informers=informers,
-        discovery=Discovery(client),
-        clock=CLOCK,
-        recorder=recorder,
-        settings=Settings(volumes=tmp_path, root_ca="CA"),
-    )
-    world = World(client, informers)
-    async with TaskOwner("test") as owner:
-        informers.start(owner)
-        recorder.start(owner)
-        world.kubelet(owner)
-        await Manager(build(kit), informers).start(owner)
-        yield world
 
 
 def deployment(image: str = "a", replicas: int = 3, **spec: Any) -> Object:
@@ -235,3 +144,118 @@ async def test_namespaces_are_furnished_and_emptied(world: World) -> None:
         return all(meta(n)["name"] != "n" for n in (await world.client.list(NAMESPACES)).items)
 
     await world.until(gone)
+
+
+async def test_undo_takes_the_old_set_back(world: World) -> None:
+    await world.client.create(DEPLOYMENTS, deployment())
+    await world.rolled_out(3, "a")
+    for image in ("b", "a"):
+        template = {"spec": {"containers": [{"name": "c", "image": image}]}}
+        await world.client.patch(DEPLOYMENTS, "web", {"spec": {"template": template}}, namespace="default")
+        last = await world.rolled_out(3, image)
+    assert meta(last)["annotations"]["deployment.kubernetes.io/revision"] == "3"
+    sets = (await world.client.list(REPLICASETS, "default")).items
+    assert len(sets) == 2
+    notes = next(meta(s)["annotations"] for s in sets if s["spec"]["replicas"])
+    assert notes["deployment.kubernetes.io/revision"] == "3"
+    assert notes["deployment.kubernetes.io/revision-history"] == "1"
+
+
+async def test_recreate_never_runs_both_versions(world: World) -> None:
+    await world.client.create(DEPLOYMENTS, deployment(strategy={"type": "Recreate"}))
+    await world.rolled_out(3, "a")
+    images: list[set[str]] = []
+
+    def watch(_: Object | None, __: Object | None) -> None:
+        images.append({p["spec"]["containers"][0]["image"] for p in world.informers.informer(PODS).list("default")})
+
+    world.informers.informer(PODS).subscribe(watch)
+    template = {"spec": {"containers": [{"name": "c", "image": "b"}]}}
+    await world.client.patch(DEPLOYMENTS, "web", {"spec": {"template": template}}, namespace="default")
+    await world.rolled_out(3, "b")
+    assert {"a"} in images
+    assert {"a", "b"} not in images
+
+
+async def test_a_paused_deployment_scales_but_does_not_roll(world: World) -> None:
+    await world.client.create(DEPLOYMENTS, deployment(replicas=2))
+    await world.rolled_out(2, "a")
+    template = {"spec": {"containers": [{"name": "c", "image": "b"}]}}
+    patch = {"spec": {"paused": True, "replicas": 3, "template": template}}
+    await world.client.patch(DEPLOYMENTS, "web", patch, namespace="default")
+
+    async def three() -> bool:
+        pods = (await world.client.list(PODS, "default")).items
+        return [p["spec"]["containers"][0]["image"] for p in pods] == ["a"] * 3
+
+    await world.until(three)
+    found = condition((await world.deployment())["status"]["conditions"], "Progressing")
+    assert found is not None
+    assert found["reason"] == "DeploymentPaused"
+    await world.client.patch(DEPLOYMENTS, "web", {"spec": {"paused": False}}, namespace="default")
+    await world.rolled_out(3, "b")
+
+
+async def test_a_pod_whose_labels_change_is_let_go_and_replaced(world: World) -> None:
+    await world.client.create(DEPLOYMENTS, deployment(replicas=1))
+    await world.rolled_out(1, "a")
+    (pod,) = (await world.client.list(PODS, "default")).items
+    await world.client.patch(PODS, meta(pod)["name"], {"metadata": {"labels": {"app": "other"}}}, namespace="default")
+
+    async def replaced() -> bool:
+        pods = (await world.client.list(PODS, "default")).items
+        free = [p for p in pods if not meta(p).get("ownerReferences")]
+        return len(pods) == 2 and [meta(p)["name"] for p in free] == [meta(pod)["name"]]
+
+    await world.until(replaced)
+    await world.client.patch(PODS, meta(pod)["name"], {"metadata": {"labels": {"app": "web"}}}, namespace="default")
+
+    async def one() -> bool:  # taken back, and one too many goes
+        return len((await world.client.list(PODS, "default")).items) == 1
+
+    await world.until(one)
+
+
+async def test_many_pods_and_never_one_too_many(world: World) -> None:
+    most = 0
+
+    def watch(_: Object | None, __: Object | None) -> None:
+        nonlocal most
+        most = max(most, len(world.informers.informer(PODS).list("default")))
+
+    world.informers.informer(PODS).subscribe(watch)
+    await world.client.create(DEPLOYMENTS, deployment(replicas=120))
+    await world.rolled_out(120, "a")
+    assert most == 120
+
+
+async def test_large_services_are_cut_in_slices_that_stay(world: World) -> None:
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    }
+    await world.client.create(SERVICES, service)
+    await world.client.create(DEPLOYMENTS, deployment(replicas=120))
+    await world.rolled_out(120, "a")
+
+    def endpoints() -> list[list[str]]:
+        slices = world.informers.informer(ENDPOINTSLICES).list("default")
+        mine = [s for s in slices if meta(s)["labels"].get("kubernetes.io/service-name") == "web"]
+        return sorted(([e["targetRef"]["name"] for e in s.get("endpoints") or ()] for s in mine), key=len)
+
+    async def all_there() -> bool:
+        return sum(map(len, endpoints())) == 120
+
+    await world.until(all_there)
+    small, large = endpoints()
+    assert (len(small), len(large)) == (20, 100)
+    assert not set(small) & set(large)
+    await world.client.delete(PODS, small[0], "default")
+
+    async def replaced() -> bool:
+        return sum(map(len, endpoints())) == 120 and small[0] not in endpoints()[0]
+
+    await world.until(replaced)
+    assert endpoints()[1] == large

@@ -76,7 +76,7 @@ class VolumeReconciler:
             claim = self._claims.get(key)
             return DONE if claim is None or meta(claim).get("deletionTimestamp") else await self._bind(claim)
         volume = self._volumes.get(key)
-        if volume is not None and not meta(volume).get("deletionTimestamp"):
+        if volume is not None:
             await self._tend(volume)
         return DONE
 
@@ -109,7 +109,8 @@ class VolumeReconciler:
         """One volume by its claim: available, bound, or to be reclaimed."""
         ref = spec_of(volume).get("claimRef") or {}
         if not ref.get("uid"):
-            await self._phase(volume, "Available")
+            if not meta(volume).get("deletionTimestamp"):
+                await self._phase(volume, "Available")
             return
         claim = self._claims.get(Key(ref["namespace"], ref["name"]))
         if claim is None or uid_of(claim) != ref["uid"]:

@@ -1,0 +1,255 @@
+"""Volumes, budgets, nodes and owners, against the real API server in process."""
+
+from pathlib import Path
+from typing import Any
+
+from lateen.aio.clock import SystemClock
+from lateen.cluster.controllers.volumes import STANDARD
+from lateen.errors import NotFoundError
+from lateen.kube.meta import Object, condition, meta, micro_timestamp
+from lateen.kube.resources import CONFIGMAPS, LEASES, NAMESPACES, NODES, PDBS, PODS, PVCS, PVS, STORAGECLASSES
+
+World = Any  # tests/unit/controllers/conftest.py
+CLOCK = SystemClock()
+
+
+def claim(name: str = "data", size: str = "1Gi", **spec: Any) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **spec},
+    }
+
+
+def volume(name: str, size: str, **spec: Any) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": size},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "manual",
+            "hostPath": {"path": "/data"},
+            **spec,
+        },
+    }
+
+
+def pod(name: str, node: str = "", **spec: Any) -> Object:
+    containers = [{"name": "c", "image": "x"}]
+    found: Object = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": "web"}},
+        "spec": {"containers": containers, "terminationGracePeriodSeconds": 0, **spec},
+    }
+    if node:
+        found["spec"]["nodeName"] = node
+    return found
+
+
+async def phase(world: World, name: str = "data") -> str:
+    return str((await world.client.get(PVCS, name, "default"))["status"].get("phase"))
+
+
+async def bound(world: World, name: str = "data") -> Object:
+    async def done() -> bool:
+        return await phase(world, name) == "Bound"
+
+    await world.until(done)
+    found: Object = await world.client.get(PVCS, name, "default")
+    return found
+
+
+async def gone(world: World, resource: Any, name: str, namespace: str = "") -> None:
+    async def done() -> bool:
+        try:
+            await world.client.get(resource, name, namespace)
+        except NotFoundError:
+            return True
+        return False
+
+    await world.until(done)
+
+
+async def test_a_claim_of_the_default_class_waits_for_its_pod_and_dies_with_its_data(world: World, tmp_path: Path) -> None:
+    await world.client.create(PVCS, claim())
+    await world.client.create(STORAGECLASSES, STANDARD)  # the default class comes later than the claim
+
+    async def classed() -> bool:
+        return (await world.client.get(PVCS, "data", "default"))["spec"].get("storageClassName") == "standard"
+
+    await world.until(classed)
+    assert await phase(world) != "Bound"
+    chosen = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "n1"}}}
+    await world.client.patch(PVCS, "data", chosen, namespace="default")
+    name = (await bound(world))["spec"]["volumeName"]
+    folder = tmp_path / "volumes" / name
+    assert folder.is_dir()
+    (folder / "ledger").write_text("1")
+    assert (await world.client.get(PVS, name))["status"]["phase"] == "Bound"
+
+    await world.client.create(PODS, pod("user", "n1", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]))
+    await world.client.delete(PVCS, "data", "default")
+    await CLOCK.sleep(0.05)
+    assert folder.is_dir()  # in use
+    await world.client.delete(PODS, "user", "default")
+    await gone(world, PVCS, "data", "default")
+    await gone(world, PVS, name)
+    assert not folder.exists()
+
+
+async def test_static_volumes_are_bound_by_fit_and_kept(world: World) -> None:
+    for name, size in (("small", "1Gi"), ("middle", "5Gi"), ("large", "50Gi")):
+        await world.client.create(PVS, volume(name, size))
+    await world.client.create(PVCS, claim(size="2Gi", storageClassName="manual"))
+    assert (await bound(world))["spec"]["volumeName"] == "middle"
+    assert (await world.client.get(PVCS, "data", "default"))["status"]["capacity"] == {"storage": "5Gi"}
+    assert (await world.client.get(PVS, "small"))["status"]["phase"] == "Available"
+    await world.client.delete(PVS, "middle")
+    await CLOCK.sleep(0.05)
+    assert meta(await world.client.get(PVS, "middle"))["deletionTimestamp"]  # protected while bound
+    await world.client.delete(PVCS, "data", "default")
+    await gone(world, PVS, "middle")
+
+
+async def test_a_retained_volume_is_released_and_not_given_to_a_namesake(world: World) -> None:
+    await world.client.create(PVS, volume("v", "1Gi"))
+    await world.client.create(PVCS, claim(storageClassName="manual"))
+    await bound(world)
+    await world.client.delete(PVCS, "data", "default")
+
+    async def released() -> bool:
+        return bool((await world.client.get(PVS, "v"))["status"]["phase"] == "Released")
+
+    await world.until(released)
+    await world.client.create(PVCS, claim(storageClassName="manual"))
+    await CLOCK.sleep(0.05)
+    assert await phase(world) != "Bound"
+
+
+async def test_budgets_count(world: World) -> None:
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}},
+    }
+    await world.client.create(PDBS, budget)
+    for i in range(3):
+        await world.client.create(PODS, pod(f"p{i}"))
+
+    async def counted() -> Any:
+        status = (await world.client.get(PDBS, "web", "default")).get("status") or {}
+        return status if status.get("currentHealthy") == 3 else None
+
+    status = await world.until(counted)
+    assert (status["desiredHealthy"], status["disruptionsAllowed"], status["expectedPods"]) == (2, 1, 3)
+    found = condition(status["conditions"], "DisruptionAllowed")
+    assert found is not None
+    assert found["reason"] == "SufficientPods"
+
+
+async def node(world: World, name: str) -> None:
+    made = await world.client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    status = {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}
+    await world.client.update_status(NODES, {**made, "status": status})
+
+
+async def test_a_silent_node_loses_its_pods(world: World) -> None:
+    await node(world, "n1")
+    try:
+        await world.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-node-lease"}})
+    except Exception:  # noqa: BLE001 - it may be there
+        pass
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "n1", "namespace": "kube-node-lease"},
+        "spec": {"renewTime": micro_timestamp(CLOCK.now())},
+    }
+    await world.client.create(LEASES, lease)
+    toleration = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}
+    await world.client.create(PODS, pod("moves", "n1", tolerations=[toleration | {"tolerationSeconds": 0}]))
+    await world.client.create(PODS, pod("stays", "n1", tolerations=[toleration]))
+    for _ in range(12):  # alive for longer than the grace: nothing happens
+        await CLOCK.sleep(0.05)
+        now = micro_timestamp(CLOCK.now())
+        await world.client.patch(LEASES, "n1", {"spec": {"renewTime": now}}, namespace="kube-node-lease")
+    found = condition((await world.client.get(NODES, "n1"))["status"]["conditions"], "Ready")
+    assert found is not None
+    assert found["status"] == "True"
+
+    await gone(world, PODS, "moves", "default")
+    silent = await world.client.get(NODES, "n1")
+    found = condition(silent["status"]["conditions"], "Ready")
+    assert found is not None
+    assert (found["status"], found["reason"]) == ("Unknown", "NodeStatusUnknown")
+    taints = {(t["key"], t["effect"]) for t in silent["spec"]["taints"]}
+    assert taints == {("node.kubernetes.io/unreachable", e) for e in ("NoSchedule", "NoExecute")}
+    stays = await world.client.get(PODS, "stays", "default")
+    found = condition(stays["status"]["conditions"], "Ready")
+    assert found is not None
+    assert (found["status"], found["reason"]) == ("False", "NodeNotReady")
+
+    ready = {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}  # it comes back
+    await world.client.patch(LEASES, "n1", {"spec": {"renewTime": micro_timestamp(CLOCK.now())}}, namespace="kube-node-lease")
+    await world.client.patch(NODES, "n1", {"status": ready}, subresource="status")
+
+    async def clean() -> bool:
+        return not (await world.client.get(NODES, "n1"))["spec"].get("taints")
+
+    await world.until(clean)
+
+
+async def test_a_cordoned_node_is_tainted(world: World) -> None:
+    await node(world, "n1")
+    await world.client.patch(NODES, "n1", {"spec": {"unschedulable": True}})
+
+    async def tainted() -> bool:
+        taints = (await world.client.get(NODES, "n1"))["spec"].get("taints") or ()
+        return "node.kubernetes.io/unschedulable" in {t["key"] for t in taints}
+
+    await world.until(tainted)
+
+
+async def test_pods_of_a_deleted_node_go(world: World) -> None:
+    await node(world, "n1")
+    await world.client.create(PODS, pod("p", "n1", terminationGracePeriodSeconds=30))
+    await world.client.delete(NODES, "n1")
+    await gone(world, PODS, "p", "default")
+
+
+def owned(name: str, owner: Object, *, uid: str = "") -> Object:
+    ref = {"apiVersion": "v1", "kind": "ConfigMap", "name": meta(owner)["name"], "uid": uid or meta(owner)["uid"]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default", "ownerReferences": [ref]}}
+
+
+async def test_owners_that_never_were_and_chains_of_owners(world: World) -> None:
+    top = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "top", "namespace": "default"}}
+    top = await world.client.create(CONFIGMAPS, top)
+    middle = await world.client.create(CONFIGMAPS, owned("middle", top))
+    await world.client.create(CONFIGMAPS, owned("leaf", middle))
+    await world.client.create(CONFIGMAPS, owned("stranger", top, uid="not-that-one"))
+    await gone(world, CONFIGMAPS, "stranger", "default")
+    assert await world.client.get(CONFIGMAPS, "leaf", "default")
+    await world.client.delete(CONFIGMAPS, "top", "default")
+    await gone(world, CONFIGMAPS, "leaf", "default")
+
+
+async def test_an_object_with_one_owner_left_stays(world: World) -> None:
+    bodies = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": n, "namespace": "default"}} for n in ("one", "two")]
+    one, two = [await world.client.create(CONFIGMAPS, b) for b in bodies]
+    child = owned("child", one)
+    child["metadata"]["ownerReferences"] += owned("x", two)["metadata"]["ownerReferences"]
+    await world.client.create(CONFIGMAPS, child)
+    await world.client.delete(CONFIGMAPS, "one", "default")
+
+    async def let_go() -> bool:
+        refs = meta(await world.client.get(CONFIGMAPS, "child", "default"))["ownerReferences"]
+        return [r["name"] for r in refs] == ["two"]
+
+    await world.until(let_go)
