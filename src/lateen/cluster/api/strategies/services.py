@@ -17,8 +17,6 @@ _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 def reserve(backend: Backend, call: Call, new: Object, old: Object | None) -> None:
     """Take what the Service asks for or lacks. InvalidError when it cannot be had; then nothing stays taken."""
     addresses = backend.addresses
-    if old is not None:
-        _carry_over(new, old)
     try:
         _take(addresses, new, old)
     except _RefusedError as refused:
@@ -34,7 +32,7 @@ class _RefusedError(Exception):
         self.error = error
 
 
-def _carry_over(new: Object, old: Object) -> None:
+def _carry_over(backend: Backend, call: Call, new: Object, old: Object) -> None:
     """A replacement that does not name the allocated values keeps them."""
     spec, before = new["spec"], old.get("spec") or {}
     if "ExternalName" in (spec.get("type"), before.get("type")):
@@ -114,5 +112,7 @@ def removed(backend: Backend, old: Object) -> None:
 
 
 STRATEGIES = {
-    "core/services": Strategy(reserve=reserve, release=release, stored=stored, removed=removed, returns_object=True),
+    "core/services": Strategy(
+        update=_carry_over, reserve=reserve, release=release, stored=stored, removed=removed, returns_object=True
+    ),
 }
