@@ -10,6 +10,7 @@ from lateen.client.seam import Request
 from lateen.cluster.api.server import ApiServer
 from lateen.cluster.api.user import ADMIN, UserInfo
 from lateen.errors import BadRequestError, ForbiddenError, InvalidError, NotFoundError
+from lateen.kube.meta import Object
 from lateen.kube.resources import (
     CLUSTERROLEBINDINGS,
     CLUSTERROLES,
@@ -36,7 +37,7 @@ def as_user(api: ApiServer, user: UserInfo) -> Client:
     return Client(InProcessTransport(api.handler_for(user)))
 
 
-def binding(name: str, role: str, user: str = "jane", *, kind: str = "ClusterRole", namespace: str = "default"):
+def binding(name: str, role: str, user: str = "jane", *, kind: str = "ClusterRole", namespace: str = "default") -> Object:
     return {
         "metadata": {"name": name} | ({"namespace": namespace} if namespace else {}),
         "roleRef": {"apiGroup": RBAC, "kind": kind, "name": role},
@@ -44,7 +45,7 @@ def binding(name: str, role: str, user: str = "jane", *, kind: str = "ClusterRol
     }
 
 
-async def test_refusals_say_who_cannot_what_where(api):
+async def test_refusals_say_who_cannot_what_where(api: ApiServer) -> None:
     jane = as_user(api, JANE)
     with pytest.raises(ForbiddenError) as refused:
         await jane.list(PODS, "default")
@@ -65,7 +66,7 @@ async def test_refusals_say_who_cannot_what_where(api):
     assert answer.obj["message"] == 'forbidden: User "system:anonymous" cannot get path "/metrics"'
 
 
-async def test_a_binding_grants_in_its_namespace_and_ends_with_it(api, client):
+async def test_a_binding_grants_in_its_namespace_and_ends_with_it(api: ApiServer, client: Client) -> None:
     jane = as_user(api, JANE)
     await client.create(NAMESPACES, {"metadata": {"name": "other"}})
     await client.create(ROLEBINDINGS, binding("jane", "view"))
@@ -85,7 +86,7 @@ async def test_a_binding_grants_in_its_namespace_and_ends_with_it(api, client):
         await jane.list(PODS, "default")
 
 
-async def test_nobody_grants_more_than_they_have(api, client):
+async def test_nobody_grants_more_than_they_have(api: ApiServer, client: Client) -> None:
     jane = as_user(api, JANE)
     await client.create(ROLEBINDINGS, binding("jane", "admin"))
     await jane.create(ROLEBINDINGS, binding("joe", "edit", "joe"))
@@ -111,10 +112,10 @@ async def test_nobody_grants_more_than_they_have(api, client):
     await jane.create(ROLEBINDINGS, binding("boss", "cluster-admin"))
 
 
-async def test_reviews(api, client):
+async def test_reviews(api: ApiServer, client: Client) -> None:
     await client.create(ROLEBINDINGS, binding("jane", "view"))
     wanted = {"verb": "list", "resource": "pods", "namespace": "default"}
-    review = {"metadata": {"namespace": "default"}, "spec": {"user": "jane", "resourceAttributes": wanted}}
+    review: Object = {"metadata": {"namespace": "default"}, "spec": {"user": "jane", "resourceAttributes": wanted}}
     assert (await client.create(LOCAL_REVIEWS, review))["status"]["allowed"] is True
     review["spec"]["resourceAttributes"] = {**wanted, "verb": "delete"}
     assert (await client.create(LOCAL_REVIEWS, review))["status"]["allowed"] is False
@@ -129,7 +130,7 @@ async def test_reviews(api, client):
     assert not any("pods" in r["resources"] for r in found)
 
 
-async def test_impersonation_needs_the_right(api):
+async def test_impersonation_needs_the_right(api: ApiServer) -> None:
     names = {"Impersonate-User": "joe"}
     assert api.impersonate(ADMIN, names, ["devs"]) == UserInfo(name="joe", groups=("devs", "system:authenticated"))
     account = api.impersonate(ADMIN, {"Impersonate-User": "system:serviceaccount:shop:web"}, [])
@@ -141,13 +142,13 @@ async def test_impersonation_needs_the_right(api):
     )
 
 
-async def test_a_binding_of_a_role_that_is_not_there(api, client):
+async def test_a_binding_of_a_role_that_is_not_there(api: ApiServer, client: Client) -> None:
     await client.create(ROLEBINDINGS, binding("jane", "admin"))
     with pytest.raises(NotFoundError):
         await as_user(api, JANE).create(ROLEBINDINGS, binding("x", "nothing", kind="Role"))
 
 
-async def test_a_binding_without_a_role_or_with_another_is_invalid(api, client):
+async def test_a_binding_without_a_role_or_with_another_is_invalid(api: ApiServer, client: Client) -> None:
     made = await client.create(ROLEBINDINGS, binding("jane", "view"))
     with pytest.raises(InvalidError, match="cannot change roleRef"):
         await client.update(ROLEBINDINGS, {**made, "roleRef": {**made["roleRef"], "name": "cluster-admin"}})
@@ -155,7 +156,7 @@ async def test_a_binding_without_a_role_or_with_another_is_invalid(api, client):
         await client.create(ROLEBINDINGS, {"metadata": {"name": "none", "namespace": "default"}})
 
 
-async def test_one_named_object_may_be_watched_and_patched_but_not_made(api, client):
+async def test_one_named_object_may_be_watched_and_patched_but_not_made(api: ApiServer, client: Client) -> None:
     rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch", "patch"], "resourceNames": ["one"]}
     await client.create(ROLES, {"metadata": {"name": "one", "namespace": "default"}, "rules": [rule]})
     await client.create(ROLEBINDINGS, binding("jane", "one", kind="Role"))
