@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ async def test_the_token_is_projected_into_containers_without_their_own(client: 
 @pytest.mark.parametrize(("on_pod", "on_account", "mounted"), [(None, False, False), (True, False, True), (False, True, False)])
 async def test_the_pod_decides_before_the_account(client: Client, on_pod: bool | None, on_account: bool, mounted: bool) -> None:
     await client.create(SERVICEACCOUNTS, account(automountServiceAccountToken=on_account))
-    more = {} if on_pod is None else {"automountServiceAccountToken": on_pod}
+    more: dict[str, Any] = {} if on_pod is None else {"automountServiceAccountToken": on_pod}
     made = await client.create(PODS, pod(**more))
     assert (len(made["spec"]["volumes"]) == 2) is mounted
 
