@@ -87,6 +87,47 @@ async def test_deleting_a_definition_deletes_its_objects(client: Client, api: Ap
     assert api.backend.registry.find("x.dev", "v1", "foos") is None
 
 
+async def test_cel_rules_hold(client: Client) -> None:
+    rules = [
+        {"rule": "self.least <= self.most", "message": "least may not be above most"},
+        {
+            "rule": "!has(self.label) || self.label == oldSelf.label",
+            "message": "label is immutable",
+            "reason": "FieldValueForbidden",
+        },
+        {"rule": "self.most < 100", "messageExpression": "'most is ' + string(self.most)", "fieldPath": ".most"},
+        {"rule": "self.label.isURL()"},
+    ]
+    numbers = {n: {"type": "integer"} for n in ("least", "most")}
+    ports = {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"namespace": {"type": "string"}},
+            "x-kubernetes-validations": [{"rule": "self.__namespace__ != 'x'"}],
+        },
+    }
+    spec = {
+        "type": "object",
+        "properties": {**numbers, "label": {"type": "string"}, "ports": ports},
+        "x-kubernetes-validations": rules,
+    }
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    await client.create(CRDS, definition(schema=schema))
+    with pytest.raises(InvalidError) as caught:
+        await client.create(FOOS, foo("a", least=3, most=2))
+    assert caught.value.message == 'Foo.x.dev "a" is invalid: spec: Invalid value: "object": least may not be above most'
+    with pytest.raises(InvalidError, match=r"spec\.most: Invalid value: \"object\": most is 200"):
+        await client.create(FOOS, foo("a", least=3, most=200))
+    with pytest.raises(InvalidError, match=r"spec\.ports\[1\]: Invalid value: \"object\": failed rule: self.__namespace__ != 'x'"):
+        await client.create(FOOS, foo("a", least=1, most=2, ports=[{"namespace": "y"}, {"namespace": "x"}]))
+    made = await client.create(FOOS, foo("a", least=1, most=2, label="n"))
+    with pytest.raises(InvalidError, match="spec: Forbidden: label is immutable"):
+        await client.update(FOOS, {**made, "spec": {**made["spec"], "label": "m"}})
+    with pytest.raises(InvalidError, match="evaluating rule: least may not be above most"):
+        await client.create(FOOS, foo("b", least=1))
+
+
 async def _until(api: ApiServer, done: Any) -> None:
     for _ in range(300):
         if done():

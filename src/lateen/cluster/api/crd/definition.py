@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from lateen.cluster.api.registry import Served
+from lateen.cluster.api.crd.rules import absent, compile_rules
+from lateen.cluster.api.registry import Served, Validate
 from lateen.cluster.api.tables.custom import custom_columns
 from lateen.kube.meta import Object, set_condition
 from lateen.kube.resources import Resource
@@ -128,7 +129,7 @@ def _served(crd: Object, version: Object, stored: str, single: bool) -> Served:
         from_storage=_as(resource.api_version),
         custom=True,
         node=from_openapi({**schema, "x-kubernetes-preserve-unknown-fields": True} if keeps else schema),
-        validate=custom_rule(schema),
+        validate=_validation(schema, f"{names['plural']}.{spec['group']}/{version['name']}"),
         columns=custom_columns(version.get("additionalPrinterColumns") or ()),
         scale=subs.get("scale"),
         selectable=tuple(f["jsonPath"].lstrip(".") for f in version.get("selectableFields") or ()),
@@ -136,6 +137,21 @@ def _served(crd: Object, version: Object, stored: str, single: bool) -> Served:
         list_kind_name=str(names.get("listKind") or ""),
         terminating=bool(crd["metadata"].get("deletionTimestamp")),
     )
+
+
+def _validation(schema: Mapping[str, Any], name: str) -> Validate:
+    """The schema's own rules, and its CEL rules where the schema holds."""
+    shape, rules = custom_rule(schema), compile_rules(schema, name)
+    if rules is None:
+        return shape
+
+    def validate(obj: Object, old: Object | None) -> Iterator[FieldError]:
+        found = list(shape(obj, old))
+        yield from found
+        if not found:
+            yield from rules(obj, absent() if old is None else old, "")
+
+    return validate
 
 
 def _resource(spec: Object, names: Object, version: Mapping[str, Any]) -> Resource:
