@@ -68,15 +68,14 @@ def cluster(port: ServicePort) -> Resource:
         common_lb_config={"update_merge_window": seconds(0), "healthy_panic_threshold": {"value": 0.0}},
         ignore_health_on_host_removal=True,
     )
-    if port.protocol.is_http:
-        message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(
-            extension("", _http_options(port.protocol))["typed_config"]
-        )
+    # A gateway may send HTTP to a port that says nothing of its protocol; for plain TCP these options mean nothing.
+    options = extension("", _http_options(port.protocol))["typed_config"]
+    message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(options)
     return resource(name, message)
 
 
 def _http_options(protocol: Protocol) -> Any:
-    version = "http_protocol_options" if protocol is Protocol.HTTP else "http2_protocol_options"
+    version = "http2_protocol_options" if protocol in (Protocol.HTTP2, Protocol.GRPC) else "http_protocol_options"
     return http_protocol_options_pb2.HttpProtocolOptions(
         common_http_protocol_options={"idle_timeout": seconds(UPSTREAM_IDLE)}, explicit_http_config={version: {}}
     )

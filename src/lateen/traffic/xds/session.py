@@ -172,7 +172,8 @@ class Session:
 
     def _quiet(self) -> bool:
         """Whether listeners and routes have settled, so that nothing points to a cluster that goes."""
-        return not any(self._types[t].flight or self._types[t].dirty for t in (LISTENER, ROUTES))
+        pending = any(self._types[t].flight or self._types[t].dirty for t in (LISTENER, ROUTES))
+        return self._types[LISTENER].open and not pending
 
     def _send(self, kind: str, state: _Type, put: dict[str, Resource], drop: Sequence[str]) -> Any:
         self._nonce += 1
