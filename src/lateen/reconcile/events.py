@@ -1,6 +1,8 @@
 """The event recorder: says what happened to an object as core/v1 Events, which ``kubectl describe`` and ``get events`` show.
 
-Never blocks and never fails its caller: events go through a bounded buffer, repeated ones are counted instead of repeated.
+Never blocks and never fails its caller. Kubernetes' own limits hold (client-go tools/record events_cache.go): what repeats is
+counted; more than 10 events that differ only in their message become one; an object that never stops is heard 25 times, then once
+in five minutes.
 """
 
 from __future__ import annotations
@@ -8,17 +10,19 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lateen.aio.clock import Clock
-from lateen.aio.tasks import TaskOwner
+from lateen.aio.tasks import TaskOwner, outcomes
 from lateen.client.client import Client
 from lateen.errors import ApiError, ConflictError, NotFoundError, TransportError
-from lateen.kube.meta import Object, meta, timestamp, uid_of
+from lateen.kube.meta import Object, key_of, meta, timestamp, uid_of
 from lateen.kube.resources import EVENTS
 
 log = logging.getLogger(__name__)
-_BUFFER, _KNOWN = 1000, 2000
+_BUFFER, _KNOWN, _AT_ONCE = 4000, 4096, 32
+_SIMILAR, _SIMILAR_SECONDS = 10, 600.0
+_BURST, _REFILL_SECONDS = 25, 300.0
 
 
 class _Same(NamedTuple):
@@ -29,6 +33,13 @@ class _Same(NamedTuple):
     field: str
 
 
+class _Pending(NamedTuple):
+    same: _Same
+    text: str
+    reference: Object
+    moment: str
+
+
 @dataclass(slots=True)
 class _Sent:
     name: str
@@ -36,16 +47,31 @@ class _Sent:
     count: int
 
 
+@dataclass(slots=True)
+class _Similar:
+    messages: set[str]
+    last: float
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    last: float
+
+
 class Recorder:
-    """Records events as ``component`` (on ``host``, for node agents)."""
+    """Records events as ``component`` (on ``host``, for node agents). ``dropped`` counts what the limits kept back."""
 
     def __init__(self, client: Client, clock: Clock, *, component: str, host: str = "") -> None:
         self._client, self._clock, self.component, self.host = client, clock, component, host
-        self._buffer: deque[tuple[_Same, Object, str]] = deque(maxlen=_BUFFER)
+        self._buffer: deque[_Pending] = deque()
         self._sent: OrderedDict[_Same, _Sent] = OrderedDict()
+        self._similar: OrderedDict[_Same, _Similar] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._owner: TaskOwner | None = None
         self._draining = False
         self._sequence = 0
+        self.dropped = 0
 
     def start(self, owner: TaskOwner) -> None:
         """Send from now on, as a task of ``owner``; what was recorded before is sent first."""
@@ -61,9 +87,39 @@ class Recorder:
         self._record(obj, "Warning", reason, message, field)
 
     def _record(self, obj: Object, kind: str, reason: str, message: str, field: str) -> None:
-        same = _Same(uid_of(obj), kind, reason, message[:1024], field)
-        self._buffer.append((same, _reference(obj, field), timestamp(self._clock.now())))
+        who = uid_of(obj) or f"{obj.get('kind')}/{key_of(obj)}"
+        same, text = self._combined(_Same(who, kind, reason, message[:1024], field))
+        if len(self._buffer) >= _BUFFER or not self._allowed(same.uid):
+            self.dropped += 1
+            return
+        self._buffer.append(_Pending(same, text, _reference(obj, field), timestamp(self._clock.now())))
         self._kick()
+
+    def _combined(self, same: _Same) -> tuple[_Same, str]:
+        """What the event counts as, and its text: its own, or that of many similar ones."""
+        now, shape = self._clock.monotonic(), same._replace(message="")
+        known = self._similar.get(shape)
+        if known is None or now - known.last > _SIMILAR_SECONDS:
+            known = self._similar[shape] = _Similar(set(), now)
+        self._similar.move_to_end(shape)
+        _bound(self._similar)
+        known.last = now
+        if same.message in known.messages or len(known.messages) < _SIMILAR:
+            known.messages.add(same.message)
+            return same, same.message
+        return shape, f"(combined from similar events): {same.message}"
+
+    def _allowed(self, uid: str) -> bool:
+        now = self._clock.monotonic()
+        bucket = self._buckets.setdefault(uid, _Bucket(_BURST, now))
+        self._buckets.move_to_end(uid)
+        _bound(self._buckets)
+        bucket.tokens = min(_BURST, bucket.tokens + (now - bucket.last) / _REFILL_SECONDS)
+        bucket.last = now
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
 
     def _kick(self) -> None:
         if self._owner is not None and not self._draining and self._buffer:
@@ -73,21 +129,31 @@ class Recorder:
     async def _drain(self) -> None:
         try:
             while self._buffer:
-                same, reference, moment = self._buffer.popleft()
-                try:
-                    await self._send(same, reference, moment)
-                except (ApiError, TransportError) as error:
-                    log.debug("event %s of %s was not recorded: %s", same.reason, reference.get("name"), error)
+                batch = self._batch()
+                for pending, error in zip(batch, await outcomes([self._send(p) for p in batch]), strict=True):
+                    if isinstance(error, ApiError | TransportError):
+                        log.debug("event %s of %s was not recorded: %s", pending.same.reason, pending.reference.get("name"), error)
+                    elif isinstance(error, Exception):
+                        raise error
         finally:
             self._draining = False
 
-    async def _send(self, same: _Same, reference: Object, moment: str) -> None:
+    def _batch(self) -> list[_Pending]:
+        """The next ones that may be sent together: none of them repeats another."""
+        batch: dict[_Same, _Pending] = {}
+        while self._buffer and len(batch) < _AT_ONCE and self._buffer[0].same not in batch:
+            pending = self._buffer.popleft()
+            batch[pending.same] = pending
+        return list(batch.values())
+
+    async def _send(self, pending: _Pending) -> None:
+        same, text, reference, moment = pending
         sent = self._sent.get(same)
         if sent is not None:
             self._sent.move_to_end(same)
             sent.count += 1
             try:
-                patch = {"count": sent.count, "lastTimestamp": moment}
+                patch = {"count": sent.count, "lastTimestamp": moment, "message": text}
                 await self._client.patch(EVENTS, sent.name, patch, namespace=sent.namespace)
                 return
             except (NotFoundError, ConflictError):
@@ -96,10 +162,16 @@ class Recorder:
         namespace = reference.get("namespace") or "default"
         stamp = f"{int(self._clock.now().timestamp() * 1e6):x}{self._sequence % 0x10000:04x}"
         name = f"{reference['name'][:200]}.{stamp}"
-        await self._client.create(EVENTS, _event(name, namespace, same, reference, moment, self.component, self.host))
+        said = same._replace(message=text)
+        await self._client.create(EVENTS, _event(name, namespace, said, reference, moment, self.component, self.host))
         self._sent[same] = _Sent(name, namespace, 1)
-        if len(self._sent) > _KNOWN:
-            self._sent.popitem(last=False)
+        _bound(self._sent)
+
+
+def _bound(known: OrderedDict[Any, Any]) -> None:
+    """Forget the oldest beyond a limit."""
+    if len(known) > _KNOWN:
+        known.popitem(last=False)
 
 
 def _reference(obj: Object, field: str) -> Object:

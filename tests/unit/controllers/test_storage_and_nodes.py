@@ -80,7 +80,7 @@ async def test_a_claim_of_the_default_class_waits_for_its_pod_and_dies_with_its_
     await world.client.create(STORAGECLASSES, STANDARD)  # the default class comes later than the claim
 
     async def classed() -> bool:
-        return (await world.client.get(PVCS, "data", "default"))["spec"].get("storageClassName") == "standard"
+        return bool((await world.client.get(PVCS, "data", "default"))["spec"].get("storageClassName") == "standard")
 
     await world.until(classed)
     assert await phase(world) != "Bound"

@@ -15,7 +15,7 @@ from lateen.cluster.controllers.kit import Kit
 from lateen.errors import ApiError, NotFoundError, TransportError
 from lateen.kube.meta import Key, Object, key_of, meta, uid_of
 from lateen.kube.resources import CRDS, Resource
-from lateen.reconcile import DONE, Controller, Result, Source
+from lateen.reconcile import DONE, Controller, Result, Source, finalizers
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 _IGNORED = frozenset({"events", "componentstatuses"})  # never owners, never owned, and there are many
@@ -151,8 +151,8 @@ class GarbageCollector:
                 await self._kit.client.patch(node.resource, key.name, patch, namespace=key.namespace)
             return
         blocking = bool(waiting) and bool(self._dependents.get(uid_of(node.obj)))
-        finalizers = meta(node.obj).get("finalizers") or ()
-        policy = "Orphan" if ORPHAN in finalizers else "Foreground" if blocking or FOREGROUND in finalizers else "Background"
+        held = meta(node.obj).get("finalizers") or ()
+        policy = "Orphan" if ORPHAN in held else "Foreground" if blocking or FOREGROUND in held else "Background"
         try:
             await self._kit.client.delete(node.resource, key.name, key.namespace, uid=uid_of(node.obj), propagation=policy)
         except NotFoundError:
@@ -182,15 +182,14 @@ class GarbageCollector:
         return "gone"
 
     async def _finalize(self, node: Node) -> Result:
-        finalizers = meta(node.obj).get("finalizers") or []
         dependents = [self._nodes[u] for u in self._dependents.get(uid_of(node.obj), ()) if u in self._nodes]
-        if ORPHAN in finalizers:
+        if finalizers.holds(node.obj, ORPHAN):
             await self._each(dependents, lambda d: self._let_go(d, uid_of(node.obj)))
-            await self._remove_finalizer(node, ORPHAN)
-        elif FOREGROUND in finalizers:
+            await finalizers.release(self._kit.client, node.resource, node.obj, ORPHAN)
+        elif finalizers.holds(node.obj, FOREGROUND):
             blocking = [d for d in dependents if _blocks(d.obj, uid_of(node.obj))]
             if not blocking:
-                await self._remove_finalizer(node, FOREGROUND)
+                await finalizers.release(self._kit.client, node.resource, node.obj, FOREGROUND)
                 return DONE
             await self._each([d for d in dependents if not meta(d.obj).get("deletionTimestamp")], self._collect)
         return DONE
@@ -204,16 +203,6 @@ class GarbageCollector:
         key = key_of(node.obj)
         try:
             patch = {"metadata": {"uid": uid_of(node.obj), "ownerReferences": refs or None}}
-            await self._kit.client.patch(node.resource, key.name, patch, namespace=key.namespace)
-        except NotFoundError:
-            return
-
-    async def _remove_finalizer(self, node: Node, name: str) -> None:
-        key = key_of(node.obj)
-        kept = [f for f in meta(node.obj).get("finalizers") or () if f != name]
-        version = meta(node.obj)["resourceVersion"]
-        patch = {"metadata": {"resourceVersion": version, "finalizers": kept or None}}
-        try:
             await self._kit.client.patch(node.resource, key.name, patch, namespace=key.namespace)
         except NotFoundError:
             return

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lateen.cluster.controllers.kit import Kit, spec_of, status_of
-from lateen.errors import NotFoundError
-from lateen.kube.meta import Key, Object, key_of, meta
-from lateen.kube.resources import PODS, PVCS, PVS, Resource
-from lateen.reconcile import DONE, Controller, Result, Source
+from lateen.kube.meta import Key, Object, key_of
+from lateen.kube.resources import PODS, PVCS, PVS
+from lateen.reconcile import DONE, Controller, Result, Source, finalizers
 
 CLAIM, VOLUME = "kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"
 _FINISHED = ("Succeeded", "Failed")
@@ -49,24 +48,18 @@ class ProtectionReconciler:
         obj = (self._claims if claims else self._volumes).get(key)
         if obj is None:
             return DONE
-        finalizers = meta(obj).get("finalizers") or []
-        if not meta(obj).get("deletionTimestamp"):
-            if finalizer not in finalizers:
-                await self._write(resource, obj, [*finalizers, finalizer])
-        elif finalizer in finalizers and not (self._mounted(key) if claims else status_of(obj).get("phase") == "Bound"):
-            await self._write(resource, obj, [f for f in finalizers if f != finalizer])
+        if not finalizers.deleting(obj):
+            await finalizers.ensure(self._kit.client, resource, obj, finalizer)
+        elif not (await self._mounted(key) if claims else status_of(obj).get("phase") == "Bound"):
+            await finalizers.release(self._kit.client, resource, obj, finalizer)
         return DONE
 
-    def _mounted(self, key: Key) -> bool:
-        return any(uses(p) and key.name in claims_of(p) for p in self._pods.list(key.namespace))
-
-    async def _write(self, resource: Resource, obj: Object, finalizers: list[str]) -> None:
-        key = key_of(obj)
-        notes = {"resourceVersion": meta(obj)["resourceVersion"], "finalizers": finalizers or None}
-        try:
-            await self._kit.client.patch(resource, key.name, {"metadata": notes}, namespace=key.namespace)
-        except NotFoundError:
-            return
+    async def _mounted(self, key: Key) -> bool:
+        """Data may be lost next: where the cache knows no pod, the server is asked."""
+        if any(uses(p) and key.name in claims_of(p) for p in self._pods.list(key.namespace)):
+            return True
+        pods = (await self._kit.client.list(PODS, key.namespace)).items
+        return any(uses(p) and key.name in claims_of(p) for p in pods)
 
 
 def uses(pod: Object) -> bool:
