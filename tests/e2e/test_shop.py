@@ -42,7 +42,7 @@ class Lateen:
 
     def up(self, *overlays: str) -> Any:
         files = [a for f in ("lateen.yaml", *overlays) for a in ("-f", str(SHOP / f))]
-        return self.json("up", *files)
+        return self.json("up", "--timeout", "30", *files)
 
 
 @pytest.fixture(scope="module")

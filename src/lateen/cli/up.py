@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lateen.client import Client
     from lateen.model import Application
 
+_PAST = {"create": "created", "update": "updated", "delete": "deleted", "unchanged": "unchanged"}
 ForceConflicts = Annotated[bool, typer.Option("--force-conflicts", help="Take fields that another manager owns.")]
 
 
@@ -141,7 +142,7 @@ def _described(application: Application, report: Report, gateway: str) -> dict[s
         "app": application.name,
         "namespace": application.namespace,
         "seconds": round(report.seconds, 3),
-        "changes": {v.value: report.count(v) for v in Verb},
+        "changes": {_PAST[v.value]: report.count(v) for v in Verb},
         "urls": [gateway + "/"] + [u for found in routes.values() for u in found if u != gateway + "/"] if gateway else [],
         "routes": routes if gateway else {},
     }
