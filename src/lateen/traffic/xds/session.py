@@ -172,8 +172,8 @@ class Session:
 
     def _quiet(self) -> bool:
         """Whether listeners and routes have settled, so that nothing points to a cluster that goes."""
-        pending = any(self._types[t].flight or self._types[t].dirty for t in (LISTENER, ROUTES))
-        return self._types[LISTENER].open and not pending
+        listeners, routes = self._types[LISTENER], self._types[ROUTES]
+        return listeners.open and not any(t.flight or t.dirty or t.greet for t in (listeners, routes))
 
     def _send(self, kind: str, state: _Type, put: dict[str, Resource], drop: Sequence[str]) -> Any:
         self._nonce += 1
