@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lateen.aio.tasks import gather
 from lateen.client.seam import Request
 from lateen.cluster.api.auth import policy
 from lateen.cluster.api.call import Backend, Call
@@ -25,17 +26,18 @@ _PRIORITIES = {
 
 
 async def bootstrap(backend: Backend) -> None:
-    """Store what is missing."""
-    for name in NAMESPACES:
-        await ensure(backend, backend.served("", "v1", "namespaces"), {"metadata": {"name": name}})
+    """Store what is missing. All at once: a durable store commits them together."""
+    namespaces = backend.served("", "v1", "namespaces")
+    works = [ensure(backend, namespaces, {"metadata": {"name": name}}) for name in NAMESPACES]
     for obj in policy.objects():
         served = backend.registry.by_kind(policy.RBAC, obj["kind"], "v1")
         assert served is not None
-        await put(backend, served, obj)
+        works.append(put(backend, served, obj))
+    classes = backend.served("scheduling.k8s.io", "v1", "priorityclasses")
     for name, (value, use) in _PRIORITIES.items():
         text = f"Used for system critical pods that must {use}."
-        obj = {"metadata": {"name": name}, "value": value, "description": text}
-        await ensure(backend, backend.served("scheduling.k8s.io", "v1", "priorityclasses"), obj)
+        works.append(ensure(backend, classes, {"metadata": {"name": name}, "value": value, "description": text}))
+    await gather(works)
 
 
 async def publish(backend: Backend, host: str, port: int) -> None:
