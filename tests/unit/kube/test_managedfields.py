@@ -243,6 +243,15 @@ def test_an_untracked_object_belongs_to_before_first_apply() -> None:
     assert set(owners(applied(live, deployment(1, a="i"), "x", NEW))) == {"before-first-apply", "x"}
 
 
+def test_ownership_moved_from_an_updater_goes_with_what_is_left_out() -> None:
+    """As kubectl does when it takes an object from client-side to server-side apply."""
+    created = written(None, deployment(2, a="i", b="i"), update("csa"))
+    created["metadata"]["managedFields"][0].update(manager="x", operation="Apply")
+    live = applied(created, deployment(None, a="j"), "x", NEW)
+    assert live["spec"] == {"template": {"spec": {"containers": [{"name": "a", "image": "j"}]}}}
+    assert live["metadata"]["labels"] == {"app": "web"}
+
+
 def test_list_items_keep_their_place() -> None:
     live = written(None, deployment(1, sidecar="s", a="i", tail="t"), update("injector"))
     merged = applied(live, deployment(1, a="i", b="i"), "x", NEW)

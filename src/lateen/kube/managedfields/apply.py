@@ -49,7 +49,7 @@ def apply(
     others = _settled(others, changed, force=force)
     mine = next((e for e in entries if e.manager.same(manager)), None)
     if mine is not None:
-        _prune(node, merged, difference(mine.fields, fields), [e.fields for e in others])
+        _prune(node, merged, difference(mine.fields, fields), others=[e.fields for e in others], mine=fields)
     same = mine is not None and mine.fields == fields
     entries = [*others, Entry(manager, fields, mine.time if mine is not None and same else now)]
     merged["metadata"]["managedFields"] = written(entries)
@@ -134,15 +134,12 @@ def _merged_list(node: SchemaNode, live: list[Any], config: list[Any]) -> list[A
     return [items[s] for s in result]
 
 
-def _prune(node: SchemaNode | None, value: Any, gone: Fields, others: Sequence[Fields]) -> None:
-    """Remove from ``value``, in place, the fields ``gone`` that nobody else owns."""
-    left = gone
+def _prune(node: SchemaNode | None, value: Any, gone: Fields, *, others: Sequence[Fields], mine: Fields) -> None:
+    """Remove from ``value``, in place, the fields ``gone`` that nobody else owns, and in which nobody owns anything any more."""
+    owned: Fields = mine
     for fields in others:
-        left = difference(left, fields)
-    owned: Fields = {}
-    for fields in others:
-        owned = union(owned, fields)
-    _remove(node, value, left, owned)
+        gone, owned = difference(gone, fields), union(owned, fields)
+    _remove(node, value, gone, owned)
 
 
 def _remove(node: SchemaNode | None, value: Any, gone: Fields, owned: Fields) -> None:
