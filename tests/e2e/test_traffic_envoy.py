@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from traffic_rig import Pod, Rig, rig_for, weights
+from traffic_rig import Pod, Rig, free_port, rig_for, weights
 
 from lateen.aio.tasks import gather
 from lateen.kube.meta import condition
@@ -46,6 +47,7 @@ class Load:
 
     async def _one(self) -> None:
         while self._on:
+            status: int | str
             try:
                 status, body = await self.rig.get(self.url)
             except Exception as error:  # noqa: BLE001 - every failure is counted, whatever it is
@@ -274,3 +276,113 @@ async def test_a_pod_of_no_service_is_admitted_at_once(rig: Rig) -> None:
     async with asyncio.timeout(1):
         await rig.traffic.gate.admit(pod, lambda *_: None)
         await rig.traffic.gate.withdraw(pod)
+
+
+async def test_matches_filters_and_timeouts_are_carried_out(rig: Rig) -> None:
+    await rig.service("one")
+    await rig.service("two")
+    await rig.service("slow")
+    for name, delay in (("one", 0.0), ("two", 0.0), ("slow", 0.5)):
+        await admit(rig, await rig.pod(name, delay=delay))
+    to = {name: {"backendRefs": weights((name, 1))} for name in ("one", "two", "slow")}
+    edit = {
+        "type": "RequestHeaderModifier",
+        "requestHeaderModifier": {"set": [{"name": "x-set", "value": "50%"}], "remove": ["x-gone"]},
+    }
+    rewrite = {
+        "type": "URLRewrite",
+        "urlRewrite": {"hostname": "inner", "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
+    }
+    whole = {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplaceFullPath", "replaceFullPath": "/all"}}}
+    there = {"type": "RequestRedirect", "requestRedirect": {"hostname": "x.example", "statusCode": 301}}
+    prefix = {"type": "RequestRedirect", "requestRedirect": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/new"}}}
+    await rig.gateway()
+    await rig.route(
+        "r",
+        {"matches": [{"path": {"value": "/"}}], **to["one"], "filters": [edit]},
+        {"matches": [{"path": {"type": "Exact", "value": "/exact"}}], **to["two"]},
+        {"matches": [{"path": {"type": "RegularExpression", "value": "/re/[0-9]+"}}], **to["two"]},
+        {"matches": [{"headers": [{"name": "X-Canary", "value": "yes"}]}], **to["two"]},
+        {"matches": [{"queryParams": [{"name": "v", "value": "2"}]}], **to["two"]},
+        {"matches": [{"method": "DELETE"}], **to["two"]},
+        {"matches": [{"path": {"value": "/in/"}}], **to["one"], "filters": [rewrite]},
+        {"matches": [{"path": {"value": "/whole"}}], **to["one"], "filters": [whole]},
+        {"matches": [{"path": {"value": "/there"}}], "filters": [there]},
+        {"matches": [{"path": {"value": "/old"}}], "filters": [prefix]},
+        {"matches": [{"path": {"value": "/slow"}}], **to["slow"], "timeouts": {"request": "100ms"}},
+    )
+    url = f"http://127.0.0.1:{rig.gateway_port}"
+    body = await rig.until(url + "/", headers={"x-gone": "1"})
+    headers = {k.lower(): v for k, v in body["headers"].items()}
+    assert body["pod"].startswith("one")
+    assert (headers["x-set"], "x-gone" in headers) == ("50%", False)
+    for path, more in (("/exact", {}), ("/re/12", {}), ("/?v=2", {}), ("/", {"headers": {"x-canary": "yes"}})):
+        assert (await rig.get(url + path, **more))[1]["pod"].startswith("two"), path
+    for path in ("/exact/more", "/re/x", "/?v=3", "/inside"):
+        assert (await rig.get(url + path))[1]["pod"].startswith("one"), path
+    async with rig.http.delete(url + "/") as answer:
+        assert (await answer.json())["pod"].startswith("two")
+    inner = (await rig.get(url + "/in/side?q=1"))[1]
+    assert (inner["path"], inner["headers"].get("Host") or inner["headers"].get("host")) == ("/side?q=1", "inner")
+    assert (await rig.get(url + "/in"))[1]["path"] == "/"
+    assert (await rig.get(url + "/whole/x?q=1"))[1]["path"] == "/all?q=1"
+    for path, code, place in (("/there/x?y=1", 301, "x.example"), ("/old/x", 302, f"127.0.0.1:{rig.gateway_port}")):
+        async with rig.http.get(url + path, allow_redirects=False) as answer:
+            assert answer.status == code
+            assert answer.headers["location"] == f"http://{place}{path.replace('/old', '/new')}"
+    assert (await rig.get(url + "/slow"))[0] == 504
+
+
+async def test_https_by_name_and_a_renewed_certificate(rig: Rig) -> None:
+    await rig.service("one")
+    await admit(rig, await rig.pod("one"))
+    port = free_port()
+    await rig.certificate("cert", "secure.example.com")
+    await rig.gateway(
+        {
+            "name": "https",
+            "port": port,
+            "protocol": "HTTPS",
+            "hostname": "secure.example.com",
+            "tls": {"certificateRefs": [{"name": "cert"}]},
+        }
+    )
+    await rig.route("r", {"backendRefs": weights(("one", 1))})
+    await rig.condition(GATEWAYS, "web", "Programmed")
+    more: dict[str, Any] = {"ssl": False, "server_hostname": "secure.example.com", "headers": {"host": "secure.example.com"}}
+    assert (await rig.until(f"https://127.0.0.1:{port}/", **more))["pod"].startswith("one")
+    before = peer_certificate(port)
+    await rig.certificate("cert", "secure.example.com")
+    await rig.eventually(lambda: peer_certificate(port) != before)
+
+
+async def test_a_gateway_without_its_certificate_says_so(rig: Rig) -> None:
+    tls = {"certificateRefs": [{"name": "missing"}]}
+    await rig.gateway({"name": "https", "port": free_port(), "protocol": "HTTPS", "tls": tls})
+    async with asyncio.timeout(5):
+        while not (gateway := await rig.client.get(GATEWAYS, "web", "default")).get("status", {}).get("listeners"):
+            await asyncio.sleep(0.01)
+    found = {c["type"]: (c["status"], c["reason"]) for c in gateway["status"]["listeners"][0]["conditions"]}
+    assert found["ResolvedRefs"] == ("False", "InvalidCertificateRef")
+    assert found["Programmed"] == ("False", "Invalid")
+
+
+async def test_rules_for_a_service_hold_in_the_mesh(rig: Rig) -> None:
+    url = await rig.service("one")
+    await rig.service("two")
+    for name in ("one", "two"):
+        await admit(rig, await rig.pod(name))
+    assert (await rig.get(url))[1]["pod"].startswith("one")
+    rule = {"backendRefs": weights(("two", 1))}
+    await rig.route("r", rule, parentRefs=[{"group": "", "kind": "Service", "name": "one"}])
+    async with asyncio.timeout(5):
+        while not (await rig.get(url))[1]["pod"].startswith("two"):
+            await asyncio.sleep(0.005)
+
+
+def peer_certificate(port: int) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    plain = socket.create_connection(("127.0.0.1", port))
+    with context.wrap_socket(plain, server_hostname="secure.example.com") as secure:
+        return secure.getpeercert(binary_form=True) or b""

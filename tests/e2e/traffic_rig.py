@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import os
 import random
@@ -11,12 +12,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from lateen.aio.clock import SystemClock
 from lateen.aio.tasks import TaskOwner
@@ -27,6 +33,7 @@ from lateen.cluster.api.registry import Served
 from lateen.cluster.api.server import ApiServer
 from lateen.cluster.api.user import ADMIN
 from lateen.cluster.storage.memory import MemoryStorage
+from lateen.errors import AlreadyExistsError, NotFoundError
 from lateen.kube.meta import Object, condition_true
 from lateen.kube.resources import (
     ENDPOINTSLICES,
@@ -37,6 +44,7 @@ from lateen.kube.resources import (
     NAMESPACES,
     PODS,
     REFERENCEGRANTS,
+    SECRETS,
     SERVICES,
     Resource,
 )
@@ -157,9 +165,7 @@ class Rig:
         }
         try:
             await self.client.update(ENDPOINTSLICES, obj)
-        except Exception as error:
-            if type(error).__name__ != "NotFoundError":
-                raise
+        except NotFoundError:
             await self.client.create(ENDPOINTSLICES, obj)
 
     async def gateway(self, *listeners: Object, name: str = "web") -> None:
@@ -172,6 +178,34 @@ class Rig:
         meta = {"name": name, "namespace": "default"}
         await self.client.create(HTTPROUTES, {**kind(HTTPROUTES), "metadata": meta, "spec": body})
 
+    async def certificate(self, name: str, hostname: str) -> None:
+        """A Secret with a new self-signed certificate."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname)])
+        now = self.clock.now()
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+            .sign(key, hashes.SHA256())
+        )
+        pem, pkcs8, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        data = {"tls.crt": made.public_bytes(pem), "tls.key": key.private_bytes(pem, pkcs8, plain)}
+        obj = {
+            **kind(SECRETS),
+            "metadata": {"name": name, "namespace": "default"},
+            "type": "kubernetes.io/tls",
+            "data": {k: base64.b64encode(v).decode() for k, v in data.items()},
+        }
+        try:
+            await self.client.create(SECRETS, obj)
+        except AlreadyExistsError:
+            await self.client.patch(SECRETS, name, {"data": obj["data"]}, namespace="default")
+
     async def get(self, url: str, **more: Any) -> tuple[int, Any]:
         async with self.http.get(url, allow_redirects=False, **more) as answer:
             body = await answer.read()
@@ -180,7 +214,8 @@ class Rig:
 
     async def until(self, url: str, status: int = 200, seconds: float = 5.0, **more: Any) -> Any:
         """The body, once the answer is ``status``."""
-        deadline, last = time.monotonic() + seconds, None
+        deadline = time.monotonic() + seconds
+        last: Any = None
         while time.monotonic() < deadline:
             try:
                 last = await self.get(url, **more)

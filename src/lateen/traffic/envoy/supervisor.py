@@ -127,6 +127,7 @@ class Proxy:
             await self._host.wait(self.spec.id)
         if self.spec.id in self._host.processes():
             await self._host.forget(self.spec.id)
+        await self.close()
 
     async def _drain(self, seconds: float) -> None:
         deadline = self._clock.monotonic() + seconds
