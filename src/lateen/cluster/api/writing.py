@@ -6,7 +6,9 @@ storing); verbs decode and decide what the new object is. A change holds its key
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lateen.cluster.api import metadata, ownership, shape, statuses
@@ -62,18 +64,33 @@ def _prepared(backend: Backend, call: Call, obj: Object, own: Own) -> Object:
 async def _store_new(backend: Backend, call: Call, obj: Object) -> Answer:
     served, strategy = call.served, strategy_for(call.served)
     key = served.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+    if call.dry_run and backend.storage.get(key) is not None:
+        raise KeyExistsError(key)
     strategy.reserve(backend, call, obj, None)
-    happened = False
-    try:
-        if call.dry_run:
-            if backend.storage.get(key) is not None:
-                raise KeyExistsError(key)
-            return Answer(status=201, obj=obj)
+    if call.dry_run:
+        strategy.release(backend, obj, None)
+        return Answer(status=201, obj=obj)
+    with outcome(lambda: strategy.stored(backend, obj, None), lambda: strategy.release(backend, obj, None)):
         record = await backend.storage.create(key, served.to_storage(obj))
-        happened = True
-    finally:
-        (strategy.stored if happened else strategy.release)(backend, obj, None)
     return answer(served, record, status=201)
+
+
+def _nothing() -> None:
+    """Nothing to undo."""
+
+
+@contextmanager
+def outcome(happened: Callable[[], None], failed: Callable[[], None]) -> Iterator[None]:
+    """Around one awaited write: exactly one of the two is called. A cancelled caller's write still happens (``seam.Storage``)."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        happened()
+        raise
+    except BaseException:
+        failed()
+        raise
+    happened()
 
 
 def answer(served: Served, record: Record, *, status: int = 200) -> Answer:
@@ -117,15 +134,12 @@ async def change_held(
 async def _store_changed(backend: Backend, call: Call, record: Record, new: Object, old: Object) -> Answer:
     served, strategy = call.served, strategy_for(call.served)
     strategy.reserve(backend, call, new, old)
-    happened = False
-    try:
-        if call.dry_run:
-            new["metadata"]["resourceVersion"] = str(record.revision)
-            return Answer(obj=new)
+    if call.dry_run:
+        strategy.release(backend, new, old)
+        new["metadata"]["resourceVersion"] = str(record.revision)
+        return Answer(obj=new)
+    with outcome(lambda: strategy.stored(backend, new, old), lambda: strategy.release(backend, new, old)):
         stored = await backend.storage.update(record.key, served.to_storage(new), expect=record.revision)
-        happened = True
-    finally:
-        (strategy.stored if happened else strategy.release)(backend, new, old)
     return answer(served, stored)
 
 
@@ -213,6 +227,6 @@ def _finished(obj: Object, strategy: Strategy) -> bool:
 
 async def remove(backend: Backend, served: Served, record: Record, *, last: Object | None = None) -> Answer:
     """Take the record out of storage; the DELETED event carries ``last`` (default: as it was)."""
-    gone = await backend.storage.delete(record.key, expect=record.revision, obj=last)
-    strategy_for(served).removed(backend, gone.obj)
+    with outcome(lambda: strategy_for(served).removed(backend, record.obj), _nothing):
+        gone = await backend.storage.delete(record.key, expect=record.revision, obj=last)
     return answer(served, gone)

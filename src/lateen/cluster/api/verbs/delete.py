@@ -12,7 +12,7 @@ from lateen.cluster.api.bodies import decode
 from lateen.cluster.api.call import Answer, Backend, Call
 from lateen.cluster.api.registry import Served
 from lateen.cluster.api.strategies.table import strategy_for
-from lateen.cluster.api.writing import answer, remove
+from lateen.cluster.api.writing import answer, outcome, remove
 from lateen.cluster.storage.seam import Record
 from lateen.kube.meta import Object, parse_time, timestamp
 
@@ -77,8 +77,8 @@ async def delete_key(backend: Backend, call: Call, key: str, options: DeleteOpti
             return _finished(call.served, (await _remove(backend, call.served, record)))
         if marked == record.obj:
             return answer(call.served, record)
-        stored = await backend.storage.update(key, marked, expect=record.revision)
-        strategy_for(call.served).stored(backend, stored.obj, record.obj)
+        with outcome(lambda: strategy_for(call.served).stored(backend, marked, record.obj), lambda: None):
+            stored = await backend.storage.update(key, marked, expect=record.revision)
         return answer(call.served, stored)
 
 
