@@ -6,6 +6,7 @@ TransportError from its iterator, and the informer resumes it.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from lateen.aio.threads import run_blocking
 from lateen.client.kubeconfig import Cluster
 from lateen.client.seam import Request, Response, WatchEvent
 from lateen.errors import InputError, TransportError
@@ -27,8 +29,25 @@ class HttpTransport:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._session: aiohttp.ClientSession | None = None
+        self._login = asyncio.Lock()
 
     async def send(self, request: Request) -> Response:
+        await self._logged_in()
+        before = self._cluster.token
+        response = await self._send(request)
+        if response.status == 401 and self._cluster.exec_plugin:
+            self._cluster.logged_in = self._cluster.token != before  # another request may have logged in meanwhile
+            await self._logged_in()
+            response = await self._send(request)
+        return response
+
+    async def _logged_in(self) -> None:
+        """Credentials are there, once for all requests that wait for them."""
+        async with self._login:
+            if not self._cluster.logged_in:
+                await run_blocking(self._cluster.login)
+
+    async def _send(self, request: Request) -> Response:
         streaming = request.query.get("watch") in ("true", "1") or request.query.get("follow") in ("true", "1")
         try:
             answer = await self._open().request(
@@ -38,6 +57,7 @@ class HttpTransport:
                 data=_body(request),
                 headers=self._headers(request),
                 timeout=_STREAM if streaming else _TIMEOUT,
+                server_hostname=self._cluster.tls_server_name or None,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise TransportError(f"cannot reach {self._cluster.server}: {_reason(error)}") from error
@@ -48,7 +68,7 @@ class HttpTransport:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise TransportError(f"the answer of {self._cluster.server} broke off: {_reason(error)}") from error
         kind = answer.content_type
-        decoded = orjson.loads(raw) if raw and kind.endswith("json") else None
+        decoded = _decoded(raw) if raw and kind.endswith("json") else None
         return Response(
             status=answer.status,
             object=decoded,
@@ -102,6 +122,13 @@ def _params(query: Mapping[str, str | tuple[str, ...]]) -> list[tuple[str, str]]
     return [(k, one) for k, v in query.items() for one in (v if isinstance(v, tuple) else (v,))]
 
 
+def _decoded(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise TransportError(f"the answer is not JSON ({error}): {raw[:100]!r}") from error
+
+
 def _body(request: Request) -> bytes | None:
     if request.body is None or isinstance(request.body, bytes):
         return request.body
@@ -115,7 +142,7 @@ async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[WatchEvent]:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 if line:
-                    event: Any = orjson.loads(line)
+                    event: Any = _decoded(line)
                     yield WatchEvent(event["type"], event["object"])
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise TransportError(f"the watch broke off: {_reason(error)}") from error

@@ -39,15 +39,22 @@ class Cluster:
     token: str = ""
     token_file: str = ""
     exec_plugin: Mapping[str, Any] = field(default_factory=dict)
-    _exec_token: str = ""
+    tls_server_name: str = ""
+    logged_in: bool = False
 
     def bearer_token(self) -> str:
         """The token to send now; a token file is read anew, because it may have been rotated."""
-        if self.token_file:
-            return Path(self.token_file).read_text().strip()
-        if self.exec_plugin and not self._exec_token:
-            self._exec_token = _run_plugin(self.exec_plugin)
-        return self.token or self._exec_token
+        return Path(self.token_file).read_text().strip() if self.token_file else self.token
+
+    def login(self) -> None:
+        """Take the credentials of the exec plugin. Blocks; again after a 401, because they expire. InputError if it fails."""
+        if self.exec_plugin:
+            status = _run_plugin(self.exec_plugin)
+            self.token = str(status.get("token") or "")
+            if status.get("clientCertificateData"):
+                self.certificate_file = _private_file(status["clientCertificateData"])
+                self.key_file = _private_file(status["clientKeyData"])
+        self.logged_in = True
 
 
 def load_kubeconfig(path: str | None = None, *, context: str | None = None) -> Cluster:
@@ -143,6 +150,7 @@ def _cluster(
         token=user.get("token") or "",
         token_file=_relative(user_file, user["tokenFile"]) if user.get("tokenFile") else "",
         exec_plugin=user.get("exec") or {},
+        tls_server_name=cluster.get("tls-server-name") or "",
     )
 
 
@@ -169,16 +177,20 @@ def _as_file(file: Path, entry: Mapping[str, Any], name: str) -> str:
     """A path to PEM text: ssl takes client certificates only from files."""
     if not entry.get(f"{name}-data"):
         return _relative(file, entry[name]) if entry.get(name) else ""
+    return _private_file(_data(file, entry, name))
+
+
+def _private_file(text: str) -> str:
+    """The path of a file with ``text`` that only this user can read, and that goes with the process."""
     handle, path = tempfile.mkstemp(prefix="lateen-", suffix=".pem")
     with os.fdopen(handle, "w") as pem:
-        pem.write(_data(file, entry, name))
-
+        pem.write(text)
     atexit.register(lambda: Path(path).unlink(missing_ok=True))
     return path
 
 
-def _run_plugin(plugin: Mapping[str, Any]) -> str:
-    """The token of an exec credential plugin (client.authentication.k8s.io)."""
+def _run_plugin(plugin: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The ``status`` that an exec credential plugin (client.authentication.k8s.io) answers: token, or certificate and key."""
     argv = [plugin["command"], *(plugin.get("args") or ())]
     info = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": False}}
     env = {e["name"]: e["value"] for e in plugin.get("env") or ()}
@@ -186,8 +198,12 @@ def _run_plugin(plugin: Mapping[str, Any]) -> str:
         done = subprocess.run(
             argv, capture_output=True, text=True, check=True, env={**os.environ, **env, "KUBERNETES_EXEC_INFO": json.dumps(info)}
         )
-        return str(json.loads(done.stdout)["status"]["token"])
-    except FileNotFoundError as error:
-        raise InputError(f"the credential plugin {argv[0]} is not installed", hint=plugin.get("installHint") or "") from error
-    except (subprocess.CalledProcessError, ValueError, KeyError) as error:
+        status: Mapping[str, Any] = json.loads(done.stdout)["status"]
+        if not status.get("token") and not (status.get("clientCertificateData") and status.get("clientKeyData")):
+            raise KeyError("it gave neither a token nor a certificate with its key")
+        return status
+    except OSError as error:
+        message = f"the credential plugin {argv[0]} cannot be run: {error.strerror}"
+        raise InputError(message, hint=plugin.get("installHint") or "") from error
+    except (subprocess.CalledProcessError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"the credential plugin {argv[0]} failed: {getattr(error, 'stderr', '') or error}") from error
