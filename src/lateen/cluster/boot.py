@@ -163,7 +163,7 @@ class Cluster:
             ),
         )
         await self._ensure(STORAGECLASSES, STANDARD)
-        await Manager(controllers.build(kit)).start(self._owner)
+        await Manager(controllers.build(kit), self.informers).start(self._owner)
         scheduler = Scheduler(
             self.client_for("system:kube-scheduler", MASTERS, manager="kube-scheduler"), self.clock, informers=self.informers
         )
