@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lateen.aio.clock import Clock
@@ -21,12 +22,14 @@ from lateen.kube.resources import (
     ENDPOINTSLICES,
     GATEWAYCLASSES,
     GATEWAYS,
+    GRPCROUTES,
     HTTPROUTES,
     NAMESPACES,
     PODS,
     REFERENCEGRANTS,
     SECRETS,
     SERVICES,
+    Resource,
 )
 from lateen.traffic.envoy.binary import envoy_binary
 from lateen.traffic.envoy.bootstrap import ProxySpec
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _GROUPS = ("mesh", "edge")
-_RULES = (GATEWAYCLASSES, GATEWAYS, HTTPROUTES, REFERENCEGRANTS, NAMESPACES)
+_RULES = (GATEWAYCLASSES, GATEWAYS, HTTPROUTES, GRPCROUTES, REFERENCEGRANTS, NAMESPACES)
 # A service with many endpoints is translated at most this often (seconds per endpoint), or a burst of 1,000 pods starts costs
 # a million encodings.
 _PACE = 50e-6
@@ -139,7 +142,8 @@ class Traffic:
         for resource, desired in (
             (GATEWAYCLASSES, self._class_status),
             (GATEWAYS, self._gateway_status),
-            (HTTPROUTES, self._route_status),
+            (HTTPROUTES, partial(self._route_status, HTTPROUTES)),
+            (GRPCROUTES, partial(self._route_status, GRPCROUTES)),
         ):
             if resource in self._rules:
                 self._statuses.register(resource, self._rules[resource], desired)
@@ -255,6 +259,7 @@ class Traffic:
             classes=self._list(GATEWAYCLASSES),
             gateways=self._list(GATEWAYS),
             routes=self._list(HTTPROUTES),
+            grpc_routes=self._list(GRPCROUTES),
             namespaces={meta(n)["name"]: labels_of(n) for n in self._list(NAMESPACES)},
             references=References(
                 services=services,
@@ -300,6 +305,7 @@ class Traffic:
         self._statuses.add(GATEWAYCLASSES, translated.classes)
         self._statuses.add(GATEWAYS, translated.gateway_statuses)
         self._statuses.add(HTTPROUTES, translated.route_statuses)
+        self._statuses.add(GRPCROUTES, translated.grpc_statuses)
 
     async def _retry_refused(self) -> None:
         while True:
@@ -317,12 +323,14 @@ class Traffic:
         self._note(GATEWAYS, key_of(obj), status["conditions"])
         return status
 
-    def _route_status(self, obj: Object) -> dict[str, Any] | None:
-        wanted = self._translated.route_statuses.get(key_of(obj))
+    def _route_status(self, resource: Resource, obj: Object) -> dict[str, Any] | None:
+        translated = self._translated
+        statuses = translated.route_statuses if resource is HTTPROUTES else translated.grpc_statuses
+        wanted = statuses.get(key_of(obj))
         if wanted is None:
             return None
         status = desired_route(obj, wanted, self._programmed, self._clock.now())
-        self._note(HTTPROUTES, key_of(obj), [c for p in status["parents"] for c in p["conditions"]])
+        self._note(resource, key_of(obj), [c for p in status["parents"] for c in p["conditions"]])
         return status
 
     def _note(self, resource: Any, key: Key, conditions: Sequence[Mapping[str, Any]]) -> None:

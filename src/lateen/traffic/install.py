@@ -8,13 +8,13 @@ from lateen.aio.clock import Clock
 from lateen.client.client import Client
 from lateen.errors import AlreadyExistsError, ApiError
 from lateen.kube.meta import Object, meta
-from lateen.kube.resources import CRDS, GATEWAYCLASSES, GATEWAYS, HTTPROUTES, REFERENCEGRANTS, Resource
+from lateen.kube.resources import CRDS, GATEWAYCLASSES, GATEWAYS, GRPCROUTES, HTTPROUTES, REFERENCEGRANTS, Resource
 from lateen.traffic.crds import crds
 from lateen.traffic.translate.conditions import CONTROLLER
 
 log = logging.getLogger(__name__)
 GATEWAY_CLASS = "lateen"
-_WATCHED = (GATEWAYCLASSES, GATEWAYS, HTTPROUTES, REFERENCEGRANTS)
+_WATCHED = (GATEWAYCLASSES, GATEWAYS, HTTPROUTES, GRPCROUTES, REFERENCEGRANTS)
 _PATIENCE, _STEP = 10.0, 0.02
 
 

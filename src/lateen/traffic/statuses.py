@@ -53,6 +53,7 @@ def desired_class(obj: Object, now: datetime) -> dict[str, Any]:
 
 
 SUPPORTED_FEATURES = (
+    "GRPCRoute",
     "Gateway",
     "GatewayHTTPListenerIsolation",
     "GatewayPort8080",

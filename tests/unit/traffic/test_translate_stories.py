@@ -54,6 +54,7 @@ def told(objects: list[Object]) -> dict[str, Any]:
         classes=by_kind.get("GatewayClass", []),
         gateways=by_kind.get("Gateway", []),
         routes=by_kind.get("HTTPRoute", []),
+        grpc_routes=by_kind.get("GRPCRoute", []),
         namespaces={meta(n)["name"]: labels_of(n) for n in by_kind.get("Namespace", [])},
         references=References(
             services=services,
@@ -65,11 +66,12 @@ def told(objects: list[Object]) -> dict[str, Any]:
     result = translate_gateways(world)
     snapshot = Snapshot(services=services, gateways=result.gateways, mesh_routes=result.mesh_routes)
     assert snapshot.consistent() == []
+    grpc = {"grpc_routes": plain(result.grpc_statuses)} if result.grpc_statuses else {}
     return {
         "services": plain(services),
         "gateways": plain(result.gateways),
         "mesh_routes": plain(result.mesh_routes),
-        "statuses": {"gateways": plain(result.gateway_statuses), "routes": plain(result.route_statuses)},
+        "statuses": {"gateways": plain(result.gateway_statuses), "routes": plain(result.route_statuses), **grpc},
     }
 
 

@@ -29,6 +29,7 @@ from lateen.traffic.translate.conditions import (
     age,
     generation_of,
 )
+from lateen.traffic.translate.grpc import as_http
 from lateen.traffic.translate.hostnames import intersect, owner
 from lateen.traffic.translate.listeners import Listener, listeners_of
 from lateen.traffic.translate.references import References
@@ -52,6 +53,7 @@ class World:
     classes: Sequence[Object] = ()
     gateways: Sequence[Object] = ()
     routes: Sequence[Object] = ()
+    grpc_routes: Sequence[Object] = ()
     namespaces: Mapping[str, Labels] = field(default_factory=dict)
     references: References = field(default_factory=References)
     places: Places = field(default_factory=Places)
@@ -66,6 +68,7 @@ class Translated:
     classes: Mapping[Key, int] = field(default_factory=dict)  # accepted classes with their generation
     gateway_statuses: Mapping[Key, GatewayStatus] = field(default_factory=dict)
     route_statuses: Mapping[Key, RouteStatus] = field(default_factory=dict)
+    grpc_statuses: Mapping[Key, RouteStatus] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ class _Attached:
 
     listener: Listener
     hosts: dict[str, list[Ranked]] = field(default_factory=dict)
-    routes: set[Key] = field(default_factory=set)
+    routes: set[tuple[str, Key]] = field(default_factory=set)
 
 
 def translate_gateways(world: World) -> Translated:
@@ -84,11 +87,8 @@ def translate_gateways(world: World) -> Translated:
     mine = sorted((g for g in world.gateways if g["spec"].get("gatewayClassName") in names), key=age)
     attached = {key_of(g): [_Attached(x) for x in listeners_of(g, world.references)] for g in mine}
     mesh: dict[PortKey, list[Ranked]] = {}
-    statuses = {}
-    for route in sorted(world.routes, key=age):
-        parents = tuple(_parents(route, world, attached, mesh))
-        if parents:
-            statuses[key_of(route)] = RouteStatus(generation_of(route), parents)
+    statuses = _attach_all("HTTPRoute", world.routes, world, attached, mesh)
+    grpc_statuses = _attach_all("GRPCRoute", [as_http(r) for r in world.grpc_routes], world, attached, mesh)
     addresses = _addresses(mine, world.places)
     ports = {
         key_of(g): () if _unusable(g) else tuple(_ports(key_of(g), attached[key_of(g)], *addresses[key_of(g)], world.places))
@@ -100,6 +100,7 @@ def translate_gateways(world: World) -> Translated:
         classes=classes,
         gateway_statuses={key_of(g): _gateway_status(g, attached[key_of(g)], ports[key_of(g)], addresses[key_of(g)]) for g in mine},
         route_statuses=statuses,
+        grpc_statuses=grpc_statuses,
     )
 
 
@@ -110,27 +111,39 @@ def _sorted(ranked: Iterable[Ranked]) -> tuple[Route, ...]:
 # Routes and their parents
 
 
+def _attach_all(
+    kind: str,
+    routes: Sequence[Object],
+    world: World,
+    attached: Mapping[Key, list[_Attached]],
+    mesh: dict[PortKey, list[Ranked]],
+) -> dict[Key, RouteStatus]:
+    """Attach every route of a kind; their statuses."""
+    found = ((r, tuple(_parents(kind, r, world, attached, mesh))) for r in sorted(routes, key=age))
+    return {key_of(route): RouteStatus(generation_of(route), parents) for route, parents in found if parents}
+
+
 def _parents(
-    route: Object, world: World, attached: Mapping[Key, list[_Attached]], mesh: dict[PortKey, list[Ranked]]
+    kind: str, route: Object, world: World, attached: Mapping[Key, list[_Attached]], mesh: dict[PortKey, list[Ranked]]
 ) -> Iterator[ParentStatus]:
     """The status at each parent that is ours; attaches the rules on the way."""
     namespace = meta(route).get("namespace", "")
     refs = [(ref, _parent_key(ref, namespace)) for ref in route["spec"].get("parentRefs") or ()]
-    ours = [(ref, kind, key) for ref, (kind, key) in refs if kind == "Service" or (kind == "Gateway" and key in attached)]
+    ours = [(ref, to, key) for ref, (to, key) in refs if to == "Service" or (to == "Gateway" and key in attached)]
     if not ours:
         return
     try:
-        rules: Rules | UnsupportedError = rules_of(route, world.references)
+        rules: Rules | UnsupportedError = rules_of(route, world.references, kind)
     except UnsupportedError as error:
         rules = error
-    for ref, kind, key in ours:
+    for ref, to, key in ours:
         if isinstance(rules, UnsupportedError):
             yield ParentStatus(ref, (accepted("UnsupportedValue", str(rules)), Condition("ResolvedRefs", True, "ResolvedRefs")), ())
             continue
         verdict, places = (
             _attach_service(ref, key, route, rules, world, mesh)
-            if kind == "Service"
-            else _attach_gateway(ref, route, rules, world, attached[key])
+            if to == "Service"
+            else _attach_gateway(kind, ref, route, rules, world, attached[key])
         )
         yield ParentStatus(ref, (verdict, rules.resolved), tuple(dict.fromkeys(places)))
 
@@ -142,7 +155,7 @@ def _parent_key(ref: Object, namespace: str) -> tuple[str, Key]:
 
 
 def _attach_gateway(
-    ref: Object, route: Object, rules: Rules, world: World, found: Sequence[_Attached]
+    kind: str, ref: Object, route: Object, rules: Rules, world: World, found: Sequence[_Attached]
 ) -> tuple[Condition, list[Place]]:
     namespace = meta(route).get("namespace", "")
     asked = [
@@ -154,15 +167,15 @@ def _attach_gateway(
     if not asked:
         return accepted("NoMatchingParent", "no listener has that name and port"), []
     labels = world.namespaces.get(namespace) or {}
-    admitted = [a for a in asked if a.listener.admits(namespace, labels) and "HTTPRoute" in a.listener.kinds]
+    admitted = [a for a in asked if a.listener.admits(namespace, labels) and kind in a.listener.kinds]
     if not admitted:
-        return accepted("NotAllowedByListeners", "no listener admits HTTPRoutes of this namespace"), []
+        return accepted("NotAllowedByListeners", f"no listener admits {kind}s of this namespace"), []
     hosts = [(a, h) for a in admitted for h in _hostnames(a.listener.hostname, route["spec"].get("hostnames") or ())]
     if not hosts:
         return accepted("NoMatchingListenerHostname", "no hostname of the route is one of the listener's"), []
     places: list[Place] = []
     for at, hostname in hosts:
-        at.routes.add(key_of(route))
+        at.routes.add((kind, key_of(route)))
         at.hosts.setdefault(hostname, []).extend(rules.routes)
         if at.listener.valid:
             places.append(GatewayPlace(at.listener.gateway, at.listener.port))

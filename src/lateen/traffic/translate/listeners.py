@@ -13,7 +13,7 @@ from lateen.traffic.translate.conditions import GROUP, Condition, accepted, reso
 from lateen.traffic.translate.references import References
 
 PROTOCOLS = ("HTTP", "HTTPS")
-ROUTE_KINDS = ("HTTPRoute",)
+ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

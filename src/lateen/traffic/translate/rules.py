@@ -42,9 +42,9 @@ class Rules:
     resolved: Condition
 
 
-def rules_of(route: Object, references: References) -> Rules:
-    """Raises UnsupportedError with the reason in words."""
-    reader = _Reader(route, references)
+def rules_of(route: Object, references: References, kind: str = "HTTPRoute") -> Rules:
+    """The rules of a route of ``kind``, which is written as an HTTPRoute. Raises UnsupportedError with the reason in words."""
+    reader = _Reader(route, references, kind)
     ranked = tuple(reader.routes())
     return Rules(ranked, reader.bad[0] if reader.bad else resolved())
 
@@ -59,8 +59,8 @@ def seconds_of(text: str | None) -> float | None:
 class _Reader:
     """Reads one route; bad references collect in ``bad``."""
 
-    def __init__(self, route: Object, references: References) -> None:
-        self._route, self._references = route, references
+    def __init__(self, route: Object, references: References, kind: str) -> None:
+        self._route, self._references, self._kind = route, references, kind
         self._key: Key = key_of(route)
         self.bad: list[Condition] = []
 
@@ -104,7 +104,7 @@ class _Reader:
                 yield Mirror(port, int(numerator), int(fraction.get("denominator", 100)))
 
     def _port(self, ref: Mapping[str, Any]) -> PortKey | None:
-        found = self._references.backend(ref, "HTTPRoute", self._key.namespace)
+        found = self._references.backend(ref, self._kind, self._key.namespace)
         if isinstance(found, Condition):
             self.bad.append(found)
             return None
