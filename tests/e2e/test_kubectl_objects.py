@@ -127,6 +127,12 @@ def test_server_side_apply_conflicts_and_force(kube: Any) -> None:
     assert kube.kubectl("get", "cm", "ssa", "-o", "jsonpath={.data.a}") == "2"
 
 
+def test_lists_are_taken_apart(kube: Any) -> None:
+    items = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"l{i}"}} for i in range(2)]
+    kube.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    assert kube.kubectl("get", "cm", "l0", "l1", "-o", "name").split() == ["configmap/l0", "configmap/l1"]
+
+
 def test_validation_names_the_field(kube: Any) -> None:
     said = kube.refused("apply", "-f", "-", stdin=WEB.replace("  replicas: 2", "  replicas: 2\n  bogus: 1"))
     assert 'strict decoding error: unknown field "spec.bogus"' in said

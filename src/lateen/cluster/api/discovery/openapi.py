@@ -1,7 +1,7 @@
 """OpenAPI v3: an index with hashes, and a document per group version with every type that its resources use.
 
-kubectl reads these for validation, ``explain`` and patches. OpenAPI v2 is not served: kubectl asks for it as protobuf only, and
-takes v3 where v2 is missing.
+kubectl reads these for validation, ``explain`` and patches. Of OpenAPI v2 there is only an empty document, as protobuf: kubectl
+asks for it before it sends a ``kind: List``, finds no types to check against, and leaves checking to the server.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _WATCH = ("sendInitialEvents", "timeoutSeconds", "watch")
 _WRITE = ("dryRun", "fieldManager", "fieldValidation")
 _PATCHES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json")
 _STRATEGIC = "application/strategic-merge-patch+json"  # built-in kinds only: kubectl looks here before it sends one
+_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _BOOLEAN = ("allowWatchBookmarks", "sendInitialEvents", "watch", "force", "orphanDependents")
 _INTEGER = ("limit", "timeoutSeconds", "gracePeriodSeconds")
 
@@ -74,6 +75,8 @@ class OpenApiCache:
 def serve(server: ApiServer, request: Request) -> Answer:
     """``/openapi/v3`` and what lies below it."""
     parts = [p for p in request.path.split("/") if p]
+    if parts == ["openapi", "v2"] and "protobuf" in request.accept:
+        return Answer(raw=_v2(), content_type=_V2_TYPE)
     if parts[:2] != ["openapi", "v3"]:
         raise statuses.no_such_path()
     registry, cache = server.backend.registry, server.openapi
@@ -83,6 +86,16 @@ def serve(server: ApiServer, request: Request) -> Answer:
     if raw is None:
         raise statuses.no_such_path()
     return Answer(raw=raw, headers={"Cache-Control": "public, immutable"} if "hash" in request.query else {})
+
+
+def _v2() -> bytes:
+    """An OpenAPI v2 document without types, as protobuf (gnostic's Document: swagger, info, paths, definitions)."""
+
+    def text(number: int, value: str) -> bytes:
+        return bytes([number << 3 | 2, len(value)]) + value.encode()
+
+    info = text(1, "Kubernetes") + text(2, VERSION["gitVersion"])
+    return text(1, "2.0") + bytes([2 << 3 | 2, len(info)]) + info + bytes([8 << 3 | 2, 0, 9 << 3 | 2, 0])
 
 
 def _path(group: Group, version: Version) -> str:
