@@ -40,12 +40,20 @@ _PRESSURES = {
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by Nodes; Leases are looked at when their time comes."""
+    nodes = kit.informer(NODES)
+
+    def placed(old: Object | None, new: Object | None) -> bool:
+        """A pod came to a tainted node: its toleration begins to run."""
+        name = spec_of(new or {}).get("nodeName")
+        node = nodes.get(Key("", name)) if name and not (old and spec_of(old).get("nodeName")) else None
+        return node is not None and bool(_expelling(node))
+
     return Controller(
         name="node",
         reconciler=NodeReconciler(kit),
         sources=[
-            Source(informer=kit.informer(NODES)),
-            Source(informer=kit.informer(PODS), keys=_node_key, predicate=_placed, delay=0.05),
+            Source(informer=nodes),
+            Source(informer=kit.informer(PODS), keys=_node_key, predicate=placed, delay=0.05),
         ],
         clock=kit.clock,
         workers=2,
@@ -57,9 +65,9 @@ def _node_key(pod: Object) -> tuple[Key, ...]:
     return (Key("", node),) if node else ()
 
 
-def _placed(old: Object | None, new: Object | None) -> bool:
-    """A pod came to a node: if that is tainted, the pod's toleration begins to run."""
-    return new is not None and bool(spec_of(new).get("nodeName")) and not (old and spec_of(old).get("nodeName"))
+def _expelling(node: Object) -> list[dict[str, Any]]:
+    """The taints that drive pods away."""
+    return [t for t in spec_of(node).get("taints") or () if t["effect"] == "NoExecute"]
 
 
 class NodeReconciler:
@@ -135,7 +143,7 @@ class NodeReconciler:
 
     async def _evict(self, node: Object, now: datetime) -> float | None:
         """Delete pods whose toleration of a NoExecute taint ended; seconds until the next one ends."""
-        taints = [t for t in spec_of(node).get("taints") or () if t["effect"] == "NoExecute"]
+        taints = _expelling(node)
         if not taints:
             return None
         staying = [p for p in self._pods.by_index(BY_NODE, meta(node)["name"]) if not meta(p).get("deletionTimestamp")]
