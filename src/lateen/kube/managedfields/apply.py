@@ -44,7 +44,7 @@ def apply(
         return result
     entries = read(live) or _before_first(node, live, manager=manager, now=now, reset=reset)
     merged: Object = _merged(node, live, config)
-    changed, _ = compare(node, live, merged)
+    changed = union(*compare(node, live, merged))
     others = [e for e in entries if not e.manager.same(manager)]
     others = _settled(others, changed, force=force)
     mine = next((e for e in entries if e.manager.same(manager)), None)
@@ -155,12 +155,13 @@ def _remove(node: SchemaNode | None, value: Any, gone: Fields, owned: Fields) ->
                 del value[name]
             elif isinstance(value[name], dict | list):
                 _remove(node.child(name), value[name], sub, below or {})
-                if not value[name]:
+                if not value[name] and below is None:
                     del value[name]
     elif isinstance(value, list):
         dropped = {s for s, sub in gone.items() if s != SELF and is_member(sub) and s not in owned}
         for item in value:
             step = item_step(node, item) or ""
             if step in gone and step not in dropped:
-                _remove(node.items, item, gone[step], owned.get(step) or {})
+                keys = {f"f:{k}" for k in node.list_keys}  # an item that stays keeps its name
+                _remove(node.items, item, {s: f for s, f in gone[step].items() if s not in keys}, owned.get(step) or {})
         value[:] = [i for i in value if item_step(node, i) not in dropped]

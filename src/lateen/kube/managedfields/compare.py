@@ -42,7 +42,10 @@ def _walk(node: SchemaNode | None, old: Any, new: Any, changed: Fields, removed:
             if gone:
                 removed[step] = gone
         else:
-            changed[step] = {}
+            sub = fields_of(child, after, containers=True)
+            changed[step] = {SELF: {}, **sub} if sub else {}
+            if lost := fields_of(child, before, containers=True):
+                removed[step] = lost
     for step, (child, before) in olds.items():
         if step not in news:
             sub = fields_of(child, before, containers=True)
