@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 SHOP = Path(__file__).resolve().parents[2] / "examples" / "shop"
-pytestmark = [pytest.mark.unprivileged, pytest.mark.xdist_group("shop"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.unprivileged, pytest.mark.timeout(240)]
 
 
 class Lateen:
