@@ -1,6 +1,6 @@
 """The world of the controllers' tests: the real API server in process, every controller, and a hand that plays the kubelet."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from lateen.cluster.controllers.kit import Kit, Settings
 from lateen.errors import NotFoundError
 from lateen.kube.meta import Object, meta, timestamp
 from lateen.kube.resources import DEPLOYMENTS, PODS
-from lateen.reconcile import Manager
+from lateen.reconcile import Controller, Manager
 from lateen.reconcile.events import Recorder
 
 CLOCK = SystemClock()
@@ -26,6 +26,7 @@ class World:
     def __init__(self, client: Client, informers: InformerSet) -> None:
         self.client, self.informers = client, informers
         self.hold_ready = False
+        self.controllers: Sequence[Controller] = ()
         self.addresses = iter(f"127.64.0.{i}" for i in range(1, 250))
 
     def kubelet(self, owner: TaskOwner) -> None:
@@ -97,5 +98,6 @@ async def world(client: Client, tmp_path: Path) -> AsyncIterator[World]:
         informers.start(owner)
         recorder.start(owner)
         world.kubelet(owner)
-        await Manager(build(kit), informers).start(owner)
+        world.controllers = build(kit)
+        await Manager(world.controllers, informers).start(owner)
         yield world

@@ -1,13 +1,15 @@
 """Volumes, budgets, nodes and owners, against the real API server in process."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from lateen.aio.clock import SystemClock
+from lateen.cluster.controllers import eventexpiry
 from lateen.cluster.controllers.volumes import STANDARD
 from lateen.errors import NotFoundError
-from lateen.kube.meta import Object, condition, meta, micro_timestamp
-from lateen.kube.resources import CONFIGMAPS, LEASES, NAMESPACES, NODES, PDBS, PODS, PVCS, PVS, STORAGECLASSES
+from lateen.kube.meta import Object, condition, meta, micro_timestamp, timestamp
+from lateen.kube.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, NODES, PDBS, PODS, PVCS, PVS, STORAGECLASSES
 
 World = Any  # tests/unit/controllers/conftest.py
 CLOCK = SystemClock()
@@ -253,3 +255,45 @@ async def test_an_object_with_one_owner_left_stays(world: World) -> None:
         return [r["name"] for r in refs] == ["two"]
 
     await world.until(let_go)
+
+
+async def test_old_events_go(world: World) -> None:
+    def event(name: str, hours: float) -> Object:
+        last = timestamp(CLOCK.now() - timedelta(hours=hours))
+        involved = {"kind": "Pod", "namespace": "default", "name": "p"}
+        metadata = {"name": name, "namespace": "default"}
+        return {"apiVersion": "v1", "kind": "Event", "metadata": metadata, "involvedObject": involved, "lastTimestamp": last}
+
+    await world.client.create(EVENTS, event("old", 1.1))
+    await world.client.create(EVENTS, event("new", 0.9))
+    next(c for c in world.controllers if c.name == "eventexpiry").queue.add(eventexpiry.SWEEP)
+    await gone(world, EVENTS, "old", "default")
+    assert await world.client.get(EVENTS, "new", "default")
+
+
+async def test_percentages_count_from_the_deployment(world: World) -> None:
+    """Also in the middle of a rollout, when two ReplicaSets have pods."""
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"maxUnavailable": "50%", "selector": {"matchLabels": {"app": "web"}}},
+    }
+    await world.client.create(PDBS, budget)
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "a"}]}}
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 2, "maxUnavailable": 0}}
+    spec = {"replicas": 4, "selector": {"matchLabels": {"app": "web"}}, "template": template, "strategy": strategy}
+    metadata = {"name": "web", "namespace": "default"}
+    await world.client.create(DEPLOYMENTS, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
+    await world.rolled_out(4, "a")
+    world.hold_ready = True
+    image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "b"}]}}}}
+    await world.client.patch(DEPLOYMENTS, "web", image, namespace="default")
+
+    async def surged() -> Any:
+        status = (await world.client.get(PDBS, "web", "default")).get("status") or {}
+        pods = (await world.client.list(PODS, "default")).items
+        return status if len(pods) == 6 and status.get("currentHealthy") == 4 else None
+
+    status = await world.until(surged)
+    assert (status["expectedPods"], status["desiredHealthy"], status["disruptionsAllowed"]) == (4, 2, 2)

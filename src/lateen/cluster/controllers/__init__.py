@@ -11,6 +11,7 @@ from lateen.cluster.controllers import (
     deployment,
     endpoints,
     endpointslice,
+    eventexpiry,
     garbage,
     namespace,
     node,
@@ -39,6 +40,7 @@ _ALL = (
     garbage,
     node,
     podgc,
+    eventexpiry,
 )
 
 

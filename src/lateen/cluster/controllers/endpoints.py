@@ -8,12 +8,13 @@ from typing import Any
 from lateen.cluster.controllers.endpointslice import endpoint_changed, has_address, target_ports
 from lateen.cluster.controllers.kit import Kit, pod_ready, spec_of, status_of
 from lateen.errors import AlreadyExistsError
-from lateen.kube.meta import Key, Object, key_of, labels_of, meta, uid_of
+from lateen.kube.meta import Key, Object, annotations_of, key_of, labels_of, meta, uid_of
 from lateen.kube.resources import ENDPOINTS, PODS, SERVICES
 from lateen.kube.selectors import from_map
 from lateen.reconcile import DONE, Controller, Result, Source
 
 LIMIT = 1000
+OVER = "endpoints.kubernetes.io/over-capacity"
 
 
 def controller(kit: Kit) -> Controller:
@@ -54,12 +55,17 @@ class EndpointsReconciler:
         matches = from_map(spec_of(service)["selector"])
         pods = [p for p in self._pods.list(key.namespace) if matches(labels_of(p)) and has_address(p)]
         wanted = subsets(service, pods)
-        if old is not None:
-            if (old.get("subsets") or []) != wanted:
-                await self._kit.client.update(ENDPOINTS, {**old, "subsets": wanted})
-            return DONE
         labels = labels_of(service) | {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
-        metadata = {"name": key.name, "namespace": key.namespace, "labels": labels}
+        if spec_of(service).get("clusterIP") == "None":
+            labels["service.kubernetes.io/headless"] = ""
+        notes = {OVER: "truncated"} if len(pods) > LIMIT else {}
+        if old is not None:
+            kept = {k: v for k, v in annotations_of(old).items() if k != OVER} | notes
+            if (old.get("subsets") or []) != wanted or labels_of(old) != labels or annotations_of(old) != kept:
+                metadata = {**meta(old), "labels": labels, "annotations": kept}
+                await self._kit.client.update(ENDPOINTS, {**old, "metadata": metadata, "subsets": wanted})
+            return DONE
+        metadata = {"name": key.name, "namespace": key.namespace, "labels": labels, "annotations": notes}
         try:
             await self._kit.client.create(
                 ENDPOINTS, {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": wanted}

@@ -9,7 +9,7 @@ from typing import Any
 from lateen.cluster.controllers.kit import Kit, pod_active, pod_ready, spec_of, status_of
 from lateen.kube.intstr import scaled
 from lateen.kube.meta import Key, Object, controller_of, key_of, labels_of, meta, parse_time, set_condition
-from lateen.kube.resources import PDBS, PODS, REPLICASETS, STATEFULSETS
+from lateen.kube.resources import DEPLOYMENTS, PDBS, PODS, REPLICASETS, STATEFULSETS
 from lateen.kube.selectors import from_selector
 from lateen.reconcile import DONE, Controller, Result, Source
 
@@ -39,7 +39,8 @@ class DisruptionReconciler:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._budgets, self._pods = kit.informer(PDBS), kit.informer(PODS)
-        self._scales = {"ReplicaSet": kit.informer(REPLICASETS), "StatefulSet": kit.informer(STATEFULSETS)}
+        self._deployments, self._sets = kit.informer(DEPLOYMENTS), kit.informer(REPLICASETS)
+        self._statefulsets = kit.informer(STATEFULSETS)
 
     async def reconcile(self, key: Key) -> Result:
         budget = self._budgets.get(key)
@@ -50,19 +51,33 @@ class DisruptionReconciler:
         status = new_status(budget, pods, self._expected(pods), self._kit.clock.now())
         if status != status_of(budget):
             await self._kit.client.update_status(PDBS, {**budget, "status": status})
-        return DONE
+        return Result(recheck(status, self._kit.clock.now()))
 
     def _expected(self, pods: Sequence[Object]) -> int:
-        """How many pods their controllers want: what percentages count from."""
-        owners = {(r["kind"], r["name"], key_of(p).namespace) for p in pods if (r := controller_of(p))}
-        total = sum(1 for p in pods if controller_of(p) is None)
-        for kind, name, namespace in owners:
-            found = self._scales[kind].get(Key(namespace, name)) if kind in self._scales else None
-            if found is not None:
-                total += spec_of(found).get("replicas", 1)
-            else:
-                total += sum(1 for p in pods if (r := controller_of(p)) and (r["kind"], r["name"]) == (kind, name))
-        return total
+        """How many pods their controllers want: what percentages count from. A pod of nobody counts as itself."""
+        found = [self._scaled(p) for p in pods]
+        wanted: dict[str, int] = {
+            owner["metadata"]["uid"]: spec_of(owner).get("replicas", 1) for owner in found if owner is not None
+        }
+        return sum(wanted.values()) + sum(1 for owner in found if owner is None)
+
+    def _scaled(self, pod: Object) -> Object | None:
+        """What sets the number of pods like this one: its Deployment, ReplicaSet or StatefulSet."""
+        owner = self._owner(pod)
+        return (self._owner(owner) or owner) if owner is not None else None
+
+    def _owner(self, obj: Object) -> Object | None:
+        ref = controller_of(obj)
+        informers = {"Deployment": self._deployments, "ReplicaSet": self._sets, "StatefulSet": self._statefulsets}
+        if ref is None or ref["kind"] not in informers:
+            return None
+        return informers[ref["kind"]].get(Key(key_of(obj).namespace, ref["name"]))
+
+
+def recheck(status: dict[str, Any], now: datetime) -> float | None:
+    """Seconds until the first eviction that has not shown as a deletion stops to count."""
+    moments = (status.get("disruptedPods") or {}).values()
+    return min((max(0.0, _EVICTION_SECONDS - (now - parse_time(w)).total_seconds()) for w in moments), default=None)
 
 
 def new_status(budget: Object, pods: Sequence[Object], expected: int, now: datetime) -> dict[str, Any]:
