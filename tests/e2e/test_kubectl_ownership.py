@@ -47,11 +47,18 @@ def test_client_side_apply_becomes_server_side(kube: Any, namespace: str) -> Non
     kube.kubectl("apply", "-n", namespace, "-f", "-", stdin=TWO_PORTS)
     assert ("kubectl-client-side-apply", "Update", "") in managers(deployment(kube, namespace))
     # kubectl moves the ownership over, so that what leaves the file leaves the object.
-    kube.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", stdin=WEB.replace("  replicas: 2\n", ""))
+    changed = WEB.replace("  replicas: 2\n", "").replace("nginx:1", "nginx:2")
+    kube.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", stdin=changed)
     found = deployment(kube, namespace)
     assert managers(found) == {("kubectl", "Apply", ""), ("kubectl-last-applied", "Apply", "")}
     assert found["spec"]["replicas"] == 1
     assert found["spec"]["template"]["spec"]["containers"][0]["ports"] == [{"containerPort": 80, "protocol": "TCP"}]
+    # And back again: the annotation has kept up.
+    back = TWO_PORTS.replace("replicas: 2", "replicas: 3")
+    kube.kubectl("apply", "-n", namespace, "-f", "-", stdin=back)
+    assert deployment(kube, namespace)["spec"]["replicas"] == 3
+    kube.kubectl("apply", "-n", namespace, "-f", "-", stdin=changed)
+    assert deployment(kube, namespace)["spec"]["replicas"] == 1
 
 
 def test_scale_is_a_manager_of_its_own(kube: Any, namespace: str) -> None:
@@ -70,8 +77,11 @@ def test_ownership_can_be_forgotten(kube: Any, namespace: str) -> None:
     kube.kubectl("apply", "-n", namespace, "-f", "-", stdin=WEB)
     kube.kubectl("patch", "deploy", "web", "-n", namespace, "--type=merge", "-p", '{"metadata":{"managedFields":[{}]}}')
     assert managers(deployment(kube, namespace)) == set()
-    said = kube.refused("apply", "--server-side", "-n", namespace, "-f", "-", stdin=WEB.replace("nginx:1", "nginx:2"))
+    changed = WEB.replace("nginx:1", "nginx:2")
+    said = kube.refused("apply", "--server-side", "--field-manager=ci", "-n", namespace, "-f", "-", stdin=changed)
     assert 'conflict with "before-first-apply" using apps/v1' in said
+    # What kubectl said in its annotation is its own, whoever is known to own it.
+    kube.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", stdin=changed)
 
 
 def test_patches_that_do_not_fit_change_nothing(kube: Any, namespace: str) -> None:

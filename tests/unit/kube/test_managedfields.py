@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lateen.errors import ConflictError
-from lateen.kube.managedfields import apply, track
+from lateen.kube.managedfields import apply, lastapplied, track
 from lateen.kube.managedfields.entries import Manager
 from lateen.kube.managedfields.fieldset import SELF, Fields, difference, fields_of, intersection, is_member, paths, union
 from lateen.kube.meta import Object, edit
@@ -250,6 +251,25 @@ def test_ownership_moved_from_an_updater_goes_with_what_is_left_out() -> None:
     live = applied(created, deployment(None, a="j"), "x", NEW)
     assert live["spec"] == {"template": {"spec": {"containers": [{"name": "a", "image": "j"}]}}}
     assert live["metadata"]["labels"] == {"app": "web"}
+
+
+def test_kubectl_owns_what_its_annotation_says_and_nobody_changed() -> None:
+    said = deployment(2, a="i")
+    annotations = {lastapplied.ANNOTATION: json.dumps(said)}
+    live = written(None, {**said, "metadata": {**said["metadata"], "annotations": annotations}}, update("csa"))
+    result = applied(live, deployment(3, a="i"), "kubectl", NEW)
+    assert result["spec"]["replicas"] == 3
+    assert json.loads(result["metadata"]["annotations"][lastapplied.ANNOTATION])["spec"]["replicas"] == 3
+    with pytest.raises(ConflictError):
+        applied(live, deployment(3, a="i"), "other", NEW)
+    scaled = written(live, {**live, "spec": {**live["spec"], "replicas": 7}}, update("hpa"), NEW)
+    with pytest.raises(ConflictError, match=r'conflict with "hpa" using apps/v1: \.spec\.replicas'):
+        applied(scaled, deployment(3, a="i"), "kubectl", NEW)
+    for unreadable in ("", "{", "[]", '{"apiVersion": "apps/v2"}'):
+        odd = edit(live)
+        odd["metadata"]["annotations"][lastapplied.ANNOTATION] = unreadable
+        with pytest.raises(ConflictError):
+            applied(odd, deployment(3, a="i"), "kubectl", NEW)
 
 
 def test_list_items_keep_their_place() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lateen.errors import ConflictError
+from lateen.kube.managedfields import lastapplied
 from lateen.kube.managedfields.compare import compare
 from lateen.kube.managedfields.entries import STRIPPED, Entry, Manager, read, without, written
 from lateen.kube.managedfields.fieldset import (
@@ -45,14 +46,17 @@ def apply(
     entries = read(live) or _before_first(node, live, manager=manager, now=now, reset=reset)
     merged: Object = _merged(node, live, config)
     changed = union(*compare(node, live, merged))
+    allowed = lastapplied.said_before(node, live) if manager.name == lastapplied.MANAGER else {}
     others = [e for e in entries if not e.manager.same(manager)]
-    others = _settled(others, changed, force=force)
+    others = _settled(others, changed, force=force, allowed=allowed)
     mine = next((e for e in entries if e.manager.same(manager)), None)
     if mine is not None:
         _prune(node, merged, difference(mine.fields, fields), others=[e.fields for e in others], mine=fields)
     same = mine is not None and mine.fields == fields
     entries = [*others, Entry(manager, fields, mine.time if mine is not None and same else now)]
     merged["metadata"]["managedFields"] = written(entries)
+    if manager.name == lastapplied.MANAGER:
+        lastapplied.keep_up(merged, config)
     return merged
 
 
@@ -75,13 +79,14 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
-def _settled(others: Sequence[Entry], changed: Fields, *, force: bool) -> list[Entry]:
-    """The other managers' entries after this change; ConflictError if it would take their fields without ``force``."""
+def _settled(others: Sequence[Entry], changed: Fields, *, force: bool, allowed: Fields) -> list[Entry]:
+    """The other managers' entries after this change; ConflictError if it would take their fields, but those ``allowed``, without
+    ``force``."""
     changed = difference(changed, STRIPPED)
-    conflicts = [(e, found) for e in others if (found := intersection(e.fields, changed))]
+    conflicts = [(e, found) for e in others if (found := difference(intersection(e.fields, changed), allowed))]
     if conflicts and not force:
         raise _conflict(conflicts)
-    return without(others, changed) if conflicts else list(others)
+    return without(others, changed)
 
 
 def _conflict(conflicts: Sequence[tuple[Entry, Fields]]) -> ConflictError:
