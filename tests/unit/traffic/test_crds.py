@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
+from lateen.aio.clock import SystemClock
+from lateen.client.client import Client
+from lateen.errors import InvalidError
+from lateen.kube.resources import CRDS, GATEWAYS, HTTPROUTES
 from lateen.traffic.crds import crds
+from lateen.traffic.install import install
 
 REFERENCE = Path(__file__).parents[4] / "shared/reference/data/gateway-api-1.6.crds.json"
 # Of the experimental channel, or of kinds that are not carried out.
@@ -71,3 +76,87 @@ def test_names_are_the_published_ones(crd: dict[str, Any]) -> None:
     names, facts = crd["spec"]["names"], published(crd["spec"]["names"]["kind"])
     assert (names["plural"], crd["spec"]["scope"], names["shortNames"]) == (facts["plural"], facts["scope"], facts["shortNames"])
     assert ("subresources" in crd["spec"]["versions"][0]) == bool(facts["subresources"])
+
+
+def route(*rules: dict[str, Any]) -> dict[str, Any]:
+    meta = {"name": "r", "namespace": "default"}
+    spec = {"parentRefs": [{"name": "web"}], "rules": list(rules)}
+    return {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": meta, "spec": spec}
+
+
+def gateway(*listeners: dict[str, Any]) -> dict[str, Any]:
+    meta = {"name": "g", "namespace": "default"}
+    spec = {"gatewayClassName": "lateen", "listeners": list(listeners)}
+    return {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": meta, "spec": spec}
+
+
+TO = [{"name": "a", "port": 80}]
+MOVE = {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/x"}
+BAD = {
+    "filter without its field": (route({"filters": [{"type": "URLRewrite"}]}), "urlRewrite must be there"),
+    "field of another filter": (
+        route({"filters": [{"type": "URLRewrite", "urlRewrite": {}, "requestRedirect": {}}]}),
+        "requestRedirect must be there for type RequestRedirect, and only then",
+    ),
+    "redirect with backends": (
+        route({"filters": [{"type": "RequestRedirect", "requestRedirect": {}}], "backendRefs": TO}),
+        "exclude each other",
+    ),
+    "prefix change of an exact path": (
+        route(
+            {
+                "matches": [{"path": {"type": "Exact", "value": "/a"}}],
+                "filters": [{"type": "URLRewrite", "urlRewrite": {"path": MOVE}}],
+            }
+        ),
+        "needs exactly one match",
+    ),
+    "path without slash": (route({"matches": [{"path": {"value": "a"}}]}), "must start with /"),
+    "backend without port": (route({"backendRefs": [{"name": "a"}]}), "a Service needs a port"),
+    "timeouts": (route({"timeouts": {"request": "1s", "backendRequest": "2s"}}), "must not be longer"),
+    "twice the same filter": (
+        route({"filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {}}] * 2}),
+        "may be there once",
+    ),
+    "tls for HTTP": (
+        gateway({"name": "a", "port": 80, "protocol": "HTTP", "tls": {"certificateRefs": [{"name": "x"}]}}),
+        "tls is not for",
+    ),
+    "the same listener twice": (
+        gateway({"name": "a", "port": 80, "protocol": "HTTP"}, {"name": "b", "port": 80, "protocol": "HTTP"}),
+        "must differ",
+    ),
+    "no certificate": (gateway({"name": "a", "port": 443, "protocol": "HTTPS", "tls": {}}), "needs certificateRefs"),
+}
+
+
+@pytest.fixture
+async def gateway_api(client: Client) -> Client:
+    assert await install(client, SystemClock())
+    return client
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_bad_objects_are_refused(gateway_api: Client, name: str) -> None:
+    obj, words = BAD[name]
+    with pytest.raises(InvalidError, match=words):
+        await gateway_api.create(GATEWAYS if obj["kind"] == "Gateway" else HTTPROUTES, obj)
+
+
+async def test_defaults_are_filled_in(gateway_api: Client) -> None:
+    made = await gateway_api.create(HTTPROUTES, route({"backendRefs": TO}))
+    assert made["spec"]["parentRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "web"}]
+    assert made["spec"]["rules"] == [
+        {
+            "backendRefs": [{"group": "", "kind": "Service", "name": "a", "port": 80, "weight": 1}],
+            "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+        }
+    ]
+    known = await gateway_api.create(GATEWAYS, gateway({"name": "http", "port": 80, "protocol": "HTTP"}))
+    assert known["spec"]["listeners"][0]["allowedRoutes"] == {"namespaces": {"from": "Same"}}
+
+
+async def test_installing_again_changes_nothing(gateway_api: Client) -> None:
+    before = [o["metadata"]["resourceVersion"] for o in (await gateway_api.list(CRDS)).items]
+    assert await install(gateway_api, SystemClock())
+    assert [o["metadata"]["resourceVersion"] for o in (await gateway_api.list(CRDS)).items] == before

@@ -12,6 +12,7 @@ from lateen.traffic.crds.schema import (
     SECTION_PATTERN,
     Schema,
     array,
+    checked,
     enum,
     integer,
     record,
@@ -100,13 +101,21 @@ PARENT_REFERENCE = record(
 _HEADERS = array(record({"name": HEADER_NAME, "value": HEADER_VALUE}, "name value"), 16, key="name")
 HEADER_MODIFIER = record({"add": _HEADERS, "remove": array(string(), 16, kind="set"), "set": _HEADERS})
 
-MIRROR = record(
-    {
-        "backendRef": record(BACKEND_FIELDS, "name"),
-        "fraction": record({"denominator": integer(1, default=100), "numerator": integer(0)}, "numerator"),
-        "percent": integer(0, 100),
-    },
-    "backendRef",
+HAS_PORT = ("self.group != '' || self.kind != 'Service' || has(self.port)", "a Service needs a port")
+
+MIRROR = checked(
+    record(
+        {
+            "backendRef": checked(record(BACKEND_FIELDS, "name"), HAS_PORT),
+            "fraction": checked(
+                record({"denominator": integer(1, default=100), "numerator": integer(0)}, "numerator"),
+                ("self.numerator <= self.denominator", "numerator must not be greater than denominator"),
+            ),
+            "percent": integer(0, 100),
+        },
+        "backendRef",
+    ),
+    ("!has(self.percent) || !has(self.fraction)", "percent and fraction exclude each other"),
 )
 
 ROUTE_STATUS = record(

@@ -21,6 +21,7 @@ from lateen.traffic.crds.schema import (
     ADDRESS_TYPE_PATTERN,
     CONTROLLER_PATTERN,
     array,
+    checked,
     enum,
     integer,
     record,
@@ -32,7 +33,9 @@ GATEWAY_CLASS = record(
     {
         "spec": record(
             {
-                "controllerName": string(1, 253, CONTROLLER_PATTERN),
+                "controllerName": checked(
+                    string(1, 253, CONTROLLER_PATTERN), ("self == oldSelf", "controllerName cannot be changed")
+                ),
                 "description": string(most=64),
                 "parametersRef": record(
                     {"group": group(), "kind": kind(), "name": NAME, "namespace": NAMESPACE}, "group kind name"
@@ -68,15 +71,40 @@ _LISTENER = record(
             255,
             r"^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9]+$",
         ),
-        "tls": record(
-            {
-                "certificateRefs": array(SECRET_REFERENCE, 64),
-                "mode": enum("Terminate", "Passthrough", default="Terminate"),
-                "options": table(string(0, 4096), 16),
-            }
+        "tls": checked(
+            record(
+                {
+                    "certificateRefs": array(SECRET_REFERENCE, 64),
+                    "mode": enum("Terminate", "Passthrough", default="Terminate"),
+                    "options": table(string(0, 4096), 16),
+                }
+            ),
+            (
+                "self.mode != 'Terminate' || size(self.certificateRefs) > 0 || size(self.options) > 0",
+                "mode Terminate needs certificateRefs or options",
+            ),
         ),
     },
     "name port protocol",
+)
+
+_LISTENER_RULES = (
+    ("self.all(l, !(l.protocol in ['HTTP', 'TCP', 'UDP']) || !has(l.tls))", "tls is not for protocols HTTP, TCP and UDP"),
+    (
+        "self.all(l, l.protocol != 'HTTPS' || !has(l.tls) || l.tls.mode == 'Terminate')",
+        "protocol HTTPS needs tls of mode Terminate",
+    ),
+    (
+        "self.all(l, !(l.protocol in ['TCP', 'UDP']) || !has(l.hostname))",
+        "hostname is not for protocols TCP and UDP",
+    ),
+    (
+        (
+            "self.all(a, self.exists_one(b, a.port == b.port && a.protocol == b.protocol"
+            " && (has(a.hostname) ? a.hostname : '') == (has(b.hostname) ? b.hostname : '')))"
+        ),
+        "two listeners must differ in port, protocol or hostname",
+    ),
 )
 
 _ADDRESS = record(
@@ -106,7 +134,7 @@ GATEWAY = record(
                         "parametersRef": LOCAL_REFERENCE,
                     }
                 ),
-                "listeners": array(_LISTENER, 64, key="name", minItems=1),
+                "listeners": checked(array(_LISTENER, 64, key="name", minItems=1), *_LISTENER_RULES),
             },
             "gatewayClassName listeners",
         ),

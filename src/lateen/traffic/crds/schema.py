@@ -60,3 +60,8 @@ def record(fields: Mapping[str, Schema], required: str = "", **more: Any) -> Sch
     """An object; ``required`` names fields, separated by spaces."""
     needed = {"required": required.split()} if required else {}
     return {"type": "object", "properties": dict(fields), **needed, **more}
+
+
+def checked(schema: Schema, *rules: tuple[str, str]) -> Schema:
+    """``schema`` with (CEL expression, what must hold) that every value must pass."""
+    return {**schema, "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}

@@ -73,7 +73,7 @@ class _Reader:
                 yield (*_precedence(match), *age(self._route), index, number), self._one(rule, match, backends)
 
     def _one(self, rule: Mapping[str, Any], match: Match, backends: tuple[Backend, ...]) -> Route:
-        filters = list(rule.get("filters") or ())
+        filters = _whole(rule.get("filters") or ())
         request, response = _edits(filters)
         timeouts = rule.get("timeouts") or {}
         rewrite = _first(filters, "URLRewrite", "urlRewrite")
@@ -92,7 +92,7 @@ class _Reader:
 
     def _backends(self, rule: Mapping[str, Any]) -> Iterator[Backend]:
         for ref in rule.get("backendRefs") or ():
-            request, response = _edits(ref.get("filters") or (), inner=True)
+            request, response = _edits(_whole(ref.get("filters") or ()), inner=True)
             weight = ref.get("weight")
             yield Backend(port=self._port(ref), weight=1 if weight is None else int(weight), request=request, response=response)
 
@@ -151,6 +151,24 @@ def _checked(pattern: str) -> str:
     if re.search(r"\(\?(=|!|<=|<!|P=)|\\[1-9]", pattern):
         raise UnsupportedError(f"{pattern!r} uses look-around or a back-reference, which RE2 does not know")
     return pattern
+
+
+_CONFIGURED = {
+    "RequestHeaderModifier": "requestHeaderModifier",
+    "ResponseHeaderModifier": "responseHeaderModifier",
+    "RequestMirror": "requestMirror",
+    "RequestRedirect": "requestRedirect",
+    "URLRewrite": "urlRewrite",
+}
+
+
+def _whole(filters: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The filters, each with what its type needs (a server that does not check CEL rules stores others too)."""
+    for entry in filters:
+        field = _CONFIGURED.get(entry["type"])
+        if field is not None and not isinstance(entry.get(field), Mapping):
+            raise UnsupportedError(f"the filter {entry['type']} has no {field}")
+    return filters
 
 
 def _edits(filters: Sequence[Mapping[str, Any]], *, inner: bool = False) -> tuple[HeaderEdit, HeaderEdit]:
