@@ -37,7 +37,10 @@ def main() -> int:
     median = statistics.median(n for n in files.values() if n > 3)
     p90 = lengths[len(lengths) // 10][0]
     share = sum(n > FUNCTION_LONG for n, _ in lengths) / len(lengths)
-    print(f"files {len(files)}, median {median:.0f}, longest {max(files.values())}; functions {len(lengths)}, p90 {p90}, over 50: {share:.1%}")
+    print(
+        f"files {len(files)}, median {median:.0f}, longest {max(files.values())}; "
+        f"functions {len(lengths)}, p90 {p90}, over {FUNCTION_LONG}: {share:.1%}"
+    )
     over = [f"{p} has {n} lines (at most {FILE_MAX})" for p, n in files.items() if n > FILE_MAX]
     over += [f"the median file has {median:.0f} lines (at most {FILE_MEDIAN})"] if median > FILE_MEDIAN else []
     over += [f"the 90th percentile of functions is {p90} lines (at most {FUNCTION_P90})"] if p90 > FUNCTION_P90 else []

@@ -22,14 +22,16 @@ VERBS = {"post": "create", "put": "update", "global_list": "list", "global_watch
 SHORT = {
     "componentstatuses": "cs", "configmaps": "cm", "endpoints": "ep", "events": "ev", "limitranges": "limits", "namespaces": "ns",
     "nodes": "no", "persistentvolumeclaims": "pvc", "persistentvolumes": "pv", "pods": "po", "replicationcontrollers": "rc",
-    "resourcequotas": "quota", "serviceaccounts": "sa", "services": "svc", "customresourcedefinitions": "crd crds", "daemonsets": "ds",
+    "resourcequotas": "quota", "serviceaccounts": "sa", "services": "svc", "customresourcedefinitions": "crd crds",
+    "daemonsets": "ds",
     "deployments": "deploy", "replicasets": "rs", "statefulsets": "sts", "horizontalpodautoscalers": "hpa", "cronjobs": "cj",
     "certificatesigningrequests": "csr", "ingresses": "ing", "networkpolicies": "netpol", "poddisruptionbudgets": "pdb",
     "priorityclasses": "pc", "storageclasses": "sc", "volumeattributesclasses": "vac", "ipaddresses": "ip",
 }  # fmt: skip
-IN_ALL = (
-    "pods replicationcontrollers services daemonsets deployments replicasets statefulsets horizontalpodautoscalers cronjobs jobs"
-).split()
+IN_ALL = [
+    *("pods", "replicationcontrollers", "services", "daemonsets", "deployments", "replicasets", "statefulsets"),
+    *("horizontalpodautoscalers", "cronjobs", "jobs"),
+]
 EXTENSIONS = ["clusterroles", "customresourcedefinitions"]
 
 

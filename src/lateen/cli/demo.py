@@ -190,9 +190,8 @@ def _print(result: dict[str, Any], *, keep: bool, kubeconfig: str, output: Forma
     )
     orders = result["orders"]
     say()
-    say(
-        f"{orders['acknowledged']} orders acknowledged, each stored exactly once: {paint('yes', 'good') if not orders['wrong'] else 'NO'}"
-    )
+    verdict = paint("yes", "good") if not orders["wrong"] else paint("no", "bad")
+    say(f"{orders['acknowledged']} orders acknowledged, each stored exactly once: {verdict}")
     if keep:
         lateen = shutil.which("lateen") or "lateen"
         say()
