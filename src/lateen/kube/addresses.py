@@ -21,3 +21,8 @@ def pod_network(slice_number: int) -> ipaddress.IPv4Network:
 def service_network(slice_number: int) -> ipaddress.IPv4Network:
     """Where Services of the slice have their cluster addresses."""
     return ipaddress.IPv4Network(f"127.{96 + slice_number}.0.0/16")
+
+
+def gateway_network(slice_number: int) -> ipaddress.IPv4Network:
+    """Where Gateways beside the default one have their addresses: the last block of the services' network."""
+    return ipaddress.IPv4Network(f"127.{96 + slice_number}.255.0/24")

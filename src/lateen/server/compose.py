@@ -12,6 +12,7 @@ from lateen.aio.clock import Clock
 from lateen.aio.tasks import TaskOwner
 from lateen.cluster.boot import BootSettings, Cluster, unprivileged_start
 from lateen.errors import FailedError, InputError
+from lateen.kube.addresses import gateway_network
 from lateen.kube.meta import Object
 from lateen.server.home import ClusterHome
 from lateen.shim.client import ShimClient
@@ -61,7 +62,7 @@ class Composition:
         cluster = self._cluster = Cluster(self._boot_settings(number), self._clock)
         progress("API server")
         await cluster.start_api()
-        self._owner.start(self._start_traffic(cluster, gateway_port), "traffic")
+        self._owner.start(self._start_traffic(cluster, gateway_port, number), "traffic")
         progress("nodes")
         await cluster.start_nodes(self._gate)
         port = int(cluster.server.rpartition(":")[2])
@@ -116,7 +117,7 @@ class Composition:
                     continue
         raise InputError("no free port for the gateway", hint="name one with --gateway-port")
 
-    async def _start_traffic(self, cluster: Cluster, gateway_port: int) -> None:
+    async def _start_traffic(self, cluster: Cluster, gateway_port: int, number: int) -> None:
         """Import, install the kinds, start the proxies. Beside the nodes, because the imports alone take a third of a second."""
         controller = await asyncio.to_thread(_import_traffic)
         self._traffic = controller.Traffic(
@@ -127,6 +128,7 @@ class Composition:
                 folder=self._home.system / "envoy",
                 sockets=self._home.socket("envoy"),
                 gateway_ports={80: gateway_port},
+                gateway_network=str(gateway_network(number)),
                 unprivileged_start=unprivileged_start(),
             ),
             self._clock,
