@@ -7,49 +7,63 @@ from typing import Any
 from lateen.kube.managedfields.fieldset import SELF, Fields, counts, fields_of, is_granular, item_step
 from lateen.kube.schemas import SchemaNode
 
+_ABSENT: Any = object()
+
 
 def compare(node: SchemaNode | None, old: Any, new: Any) -> tuple[Fields, Fields]:
     """(added or modified, removed) fields; empty when nothing differs."""
     changed: Fields = {}
     removed: Fields = {}
-    _walk(node, old, new, changed, removed)
+    if isinstance(old, dict):
+        _maps(node, old, new, changed, removed)
+    elif node is not None:
+        _lists(node, old, new, changed, removed)
     return changed, removed
 
 
-def _walk(node: SchemaNode | None, old: Any, new: Any, changed: Fields, removed: Fields) -> None:
-    """Both are granular containers of the same shape."""
-    if isinstance(old, dict):
-        olds = {"f:" + k: (node.child(k) if node else None, v) for k, v in old.items()}
-        news = {"f:" + k: (node.child(k) if node else None, v) for k, v in new.items()}
-    else:
-        assert node is not None
-        olds = {s: (node.items, v) for v in old if (s := item_step(node, v)) is not None}
-        news = {s: (node.items, v) for v in new if (s := item_step(node, v)) is not None}
-    for step, (child, after) in news.items():
-        if step not in olds:
-            sub = fields_of(child, after, containers=True)
-            changed[step] = {SELF: {}, **sub} if sub and (step[0] == "k" or counts(step[2:], child)) else sub
-            continue
-        before = olds[step][1]
-        if before is after or before == after:
-            continue
-        if child is not None and _same_shape(child, before, after):
-            inner: Fields = {}
-            gone: Fields = {}
-            _walk(child, before, after, inner, gone)
-            if inner:
-                changed[step] = inner
-            if gone:
-                removed[step] = gone
-        else:
-            sub = fields_of(child, after, containers=True)
-            changed[step] = {SELF: {}, **sub} if sub else {}
-            if lost := fields_of(child, before, containers=True):
-                removed[step] = lost
-    for step, (child, before) in olds.items():
+def _maps(node: SchemaNode | None, old: dict[str, Any], new: dict[str, Any], changed: Fields, removed: Fields) -> None:
+    for name, after in new.items():
+        before = old.get(name, _ABSENT)
+        if before is not after and before != after:
+            child = node.child(name) if node is not None else None
+            _differ(child, "f:" + name, before, after, changed, removed)
+    for name, before in old.items():
+        if name not in new:
+            _gone(node.child(name) if node is not None else None, "f:" + name, before, removed)
+
+
+def _lists(node: SchemaNode, old: list[Any], new: list[Any], changed: Fields, removed: Fields) -> None:
+    """Lists of known items."""
+    olds = {s: v for v in old if (s := item_step(node, v)) is not None}
+    news = {s: v for v in new if (s := item_step(node, v)) is not None}
+    for step, after in news.items():
+        before = olds.get(step, _ABSENT)
+        if before is not after and before != after:
+            _differ(node.items, step, before, after, changed, removed)
+    for step, before in olds.items():
         if step not in news:
-            sub = fields_of(child, before, containers=True)
-            removed[step] = {SELF: {}, **sub} if sub else {}
+            _gone(node.items, step, before, removed)
+
+
+def _differ(node: SchemaNode | None, step: str, before: Any, after: Any, changed: Fields, removed: Fields) -> None:
+    """One field or item that is new or has changed."""
+    if before is not _ABSENT and node is not None and _same_shape(node, before, after):
+        inner, gone = compare(node, before, after)
+        if inner:
+            changed[step] = inner
+        if gone:
+            removed[step] = gone
+        return
+    sub = fields_of(node, after, containers=True)
+    member = before is not _ABSENT or step[0] == "k" or counts(step[2:], node)
+    changed[step] = {SELF: {}, **sub} if sub and member else sub
+    if before is not _ABSENT and (lost := fields_of(node, before, containers=True)):
+        removed[step] = lost
+
+
+def _gone(node: SchemaNode | None, step: str, before: Any, removed: Fields) -> None:
+    sub = fields_of(node, before, containers=True)
+    removed[step] = {SELF: {}, **sub} if sub else {}
 
 
 def _same_shape(node: SchemaNode, before: Any, after: Any) -> bool:
