@@ -46,7 +46,8 @@ class ProxySpec:
             *("--service-node", self.group, "--service-cluster", "lateen"),
             *("--concurrency", str(self.concurrency)),
             *("--drain-time-s", str(self.drain_seconds), "--drain-strategy", "immediate"),
-            *("--log-level", "warning"),
+            # Of configuration only errors: each attempt to reach a daemon that is away would be a line.
+            *("--log-level", "warning", "--component-log-level", "config:error"),
             "--use-dynamic-base-id",
         ]
 

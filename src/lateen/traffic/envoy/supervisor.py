@@ -7,6 +7,7 @@ daemon is away, and the next daemon finds it by its name and the digest of what 
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -113,8 +114,17 @@ class Proxy:
         spec = self.spec
         spec.folder.mkdir(parents=True, exist_ok=True)
         spec.config.write_bytes(orjson.dumps(bootstrap(spec), option=orjson.OPT_INDENT_2))
-        labels = {_LABEL: spec.digest()}
-        process = await self._host.spawn(Spawn(id=spec.id, argv=spec.argv(), env={}, log=spec.log, labels=labels))
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        process = await self._host.spawn(
+            Spawn(
+                id=spec.id,
+                argv=spec.argv(),
+                env={},
+                log=spec.log,
+                labels={_LABEL: spec.digest()},
+                rlimits={"nofile": (files, files)},  # a connection is two files; the usual soft limit is 1,024
+            )
+        )
         if process.alive:
             self.problem = ""
             self._changed()

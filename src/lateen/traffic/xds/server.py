@@ -28,6 +28,7 @@ class XdsServer:
     def __init__(self, hub: Hub, socket: Path) -> None:
         self._hub, self.socket = hub, socket
         self._server: Any = None
+        self._said: dict[str, str] = {}  # refusals are repeated while they are offered again; the log has each once
 
     async def start(self) -> None:
         """Listen. A socket file left by a daemon that was killed is replaced."""
@@ -70,7 +71,8 @@ class XdsServer:
         sender.close()
 
     def _hear(self, connection: Connection, request: Any) -> None:
-        if request.HasField("error_detail"):
+        if request.HasField("error_detail") and self._said.get(request.type_url) != request.error_detail.message:
+            self._said[request.type_url] = request.error_detail.message
             log.warning("%s refused %s: %s", connection.group, request.type_url.rpartition(".")[2], request.error_detail.message)
         names = connection.session.hear(request)
         connection.wake.set()
