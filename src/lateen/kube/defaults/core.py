@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from lateen.kube.defaults.base import Rule, amounts, fill, part
+from lateen.kube.defaults.base import Rule, amounts, fill, items, part
 from lateen.kube.defaults.pods import pod
 from lateen.kube.meta import Object
 
@@ -37,9 +37,21 @@ def custom_resource_definition(obj: Object) -> None:
     fill(part(spec, "conversion"), strategy="None")
 
 
+def limit_range(obj: Object) -> None:
+    """LimitRange: of a container's limits, the default follows the most, the default request the default, then the least."""
+    for item in items(part(obj, "spec"), "limits"):
+        for name in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
+            amounts(item.get(name))
+        if item.get("type") == "Container":
+            default = {**(item.get("max") or {}), **(item.get("default") or {})}
+            request = {**(item.get("min") or {}), **default, **(item.get("defaultRequest") or {})}
+            item.update({k: v for k, v in (("default", default), ("defaultRequest", request)) if v})
+
+
 RULES: dict[tuple[str, str], Rule] = {
     ("", "Pod"): pod,
     ("", "Secret"): secret,
     ("", "Node"): node,
+    ("", "LimitRange"): limit_range,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): custom_resource_definition,
 }

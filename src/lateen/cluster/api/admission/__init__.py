@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from lateen.cluster.api.admission import claims, namespaces, pods, rbac
+from lateen.cluster.api.admission import claims, limits, namespaces, pods, rbac
 from lateen.cluster.api.call import Backend, Call
 from lateen.kube.meta import Object
 
@@ -31,6 +31,8 @@ def admit_create(backend: Backend, call: Call, obj: Object) -> None:
     plugin = _ON_CREATE.get(call.served.collection)
     if plugin is not None:
         plugin(backend, call, obj)
+    if call.served.collection in ("core/pods", "core/persistentvolumeclaims"):
+        limits.on_create(backend, call, obj)
 
 
 def admit_update(backend: Backend, call: Call, new: Object, old: Object) -> None:
