@@ -102,9 +102,18 @@ async def test_a_running_one_is_adopted(spec: ProxySpec) -> None:
     assert len(host.spawned) == 1
 
 
-async def test_one_with_another_configuration_is_replaced(spec: ProxySpec) -> None:
+async def test_one_that_a_former_version_started_goes_on(spec: ProxySpec) -> None:
     clock, host = VirtualClock(), Host()
     for made in (spec, replace(spec, concurrency=1)):
+        async with TaskOwner("daemon") as owner:
+            owner.start(Proxy(made, host, clock).run(), "proxy")
+            await settle()
+    assert len(host.spawned) == 1
+
+
+async def test_one_that_listens_elsewhere_is_replaced(spec: ProxySpec) -> None:
+    clock, host = VirtualClock(), Host()
+    for made in (spec, replace(spec, concurrency=1, admin=spec.folder / "b")):
         async with TaskOwner("daemon") as owner:
             owner.start(Proxy(made, host, clock).run(), "proxy")
             for _ in range(100):

@@ -51,9 +51,10 @@ class ProxySpec:
             "--use-dynamic-base-id",
         ]
 
-    def digest(self) -> str:
-        """Of everything a running proxy was started with: another one must replace it when this differs."""
-        return hashlib.sha256(orjson.dumps([self.argv(), bootstrap(self)])).hexdigest()[:16]
+    def contract(self) -> str:
+        """Of what a daemon and a running proxy must agree on. All else may differ: a proxy that a former version started goes on
+        carrying traffic, and is as this version has it from its next start on."""
+        return hashlib.sha256(orjson.dumps([self.group, str(self.xds), str(self.admin)])).hexdigest()[:16]
 
 
 def bootstrap(spec: ProxySpec) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """One proxy kept alive: adopted when it runs, started when it does not, started again when it dies, drained when it must end.
 
 The processes belong to a process owner that outlives the daemon (``lateen.shim``), so a proxy keeps carrying traffic while the
-daemon is away, and the next daemon finds it by its name and the digest of what it was started with.
+daemon is away, and the next daemon finds it by its name and the sockets that they share.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lateen.traffic.envoy.bootstrap import ProxySpec, bootstrap
 log = logging.getLogger(__name__)
 _AGAIN = Backoff(first=0.02, most=5.0)
 _STABLE = 10.0  # seconds a proxy must live for its next end to count as the first one again
-_LABEL = "lateen.dev/digest"
+_LABEL = "lateen.dev/contract"
 
 
 class ProcessHost(Protocol):
@@ -100,11 +100,11 @@ class Proxy:
         """It runs as the specification says."""
         known = self._host.processes().get(self.spec.id)
         if known is not None and known.alive:
-            if known.labels.get(_LABEL) == self.spec.digest():
+            if known.labels.get(_LABEL) == self.spec.contract():
                 self.problem = ""
                 self._changed()
                 return
-            log.warning("the %s proxy was started with another configuration: it is replaced", self.spec.group)
+            log.warning("the %s proxy listens for another daemon: it is replaced", self.spec.group)
             await self.stop()
         elif known is not None:
             await self._host.forget(self.spec.id)
@@ -121,7 +121,7 @@ class Proxy:
                 argv=spec.argv(),
                 env={},
                 log=spec.log,
-                labels={_LABEL: spec.digest()},
+                labels={_LABEL: spec.contract()},
                 rlimits={"nofile": (files, files)},  # a connection is two files; the usual soft limit is 1,024
             )
         )
