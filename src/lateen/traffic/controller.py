@@ -159,6 +159,9 @@ class Traffic:
             await self._server.stop()
         for proxy in self.proxies.values():
             await proxy.close()
+            if not keep_envoys:
+                proxy.spec.admin.unlink(missing_ok=True)
+                proxy.spec.xds.unlink(missing_ok=True)
 
     # What changed
 
