@@ -28,6 +28,7 @@ RBAC = "rbac.authorization.k8s.io"
 LOCAL_REVIEWS = Resource(
     group="authorization.k8s.io", version="v1", kind="LocalSubjectAccessReview", plural="localsubjectaccessreviews", namespaced=True
 )
+PODTEMPLATES = Resource(group="", version="v1", kind="PodTemplate", plural="podtemplates", namespaced=True)
 RULES_REVIEWS = Resource(
     group="authorization.k8s.io", version="v1", kind="SelfSubjectRulesReview", plural="selfsubjectrulesreviews", namespaced=False
 )
@@ -110,6 +111,25 @@ async def test_nobody_grants_more_than_they_have(api: ApiServer, client: Client)
     await client.create(CLUSTERROLES, {"metadata": {"name": "binder"}, "rules": [bind]})
     await client.create(CLUSTERROLEBINDINGS, binding("binder", "binder", namespace=""))
     await jane.create(ROLEBINDINGS, binding("boss", "cluster-admin"))
+
+
+async def test_a_labelled_role_extends_view_and_only_the_mighty_aggregate(api: ApiServer, client: Client) -> None:
+    await client.create(ROLEBINDINGS, binding("jane", "edit"))
+    await client.create(CLUSTERROLEBINDINGS, binding("maker", "maker", namespace=""))
+    every = {"apiGroups": [RBAC], "resources": ["clusterroles"], "verbs": ["create"]}
+    await client.create(CLUSTERROLES, {"metadata": {"name": "maker"}, "rules": [every]})
+    jane = as_user(api, JANE)
+    with pytest.raises(ForbiddenError):
+        await jane.list(PODTEMPLATES, "default")
+    labels = {f"{RBAC}/aggregate-to-view": "true"}
+    rules = [{"apiGroups": [""], "resources": ["podtemplates"], "verbs": ["list"]}]
+    await client.create(CLUSTERROLES, {"metadata": {"name": "more", "labels": labels}, "rules": rules})
+    assert (await jane.list(PODTEMPLATES, "default")).items == []
+    aggregation = {"clusterRoleSelectors": [{"matchLabels": {"any": "thing"}}]}
+    role = {"metadata": {"name": "all"}, "aggregationRule": aggregation}
+    with pytest.raises(ForbiddenError, match="must have cluster-admin privileges to use the aggregationRule"):
+        await jane.create(CLUSTERROLES, role)
+    await client.create(CLUSTERROLES, role)
 
 
 async def test_reviews(api: ApiServer, client: Client) -> None:

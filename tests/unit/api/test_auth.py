@@ -144,6 +144,23 @@ def test_a_rule_covers(given: dict[str, Any], wanted: Attributes, allowed: bool)
     assert covers(given, wanted) is allowed
 
 
+def test_roles_aggregate_what_they_select() -> None:
+    def role(name: str, rules: list[Any], labels: dict[str, str], *, selects: str = "") -> dict[str, Any]:
+        aggregation = {"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"to": selects}}]}} if selects else {}
+        return {"metadata": {"name": name, "labels": labels}, "rules": rules, **aggregation}
+
+    roles = [
+        role("whole", [], {"to": "part"}, selects="whole"),
+        role("part", [rule("get", "pods")], {"to": "whole"}, selects="part"),  # a ring, which ends
+        role("leaf", [rule("get", "secrets")], {"to": "part"}),
+        role("other", [rule("get", "nodes")], {"to": "nobody"}),
+    ]
+    binding = {"roleRef": {"kind": "ClusterRole", "name": "whole"}, "subjects": [{"kind": "User", "name": "ann"}]}
+    rbac = Rbac(lambda plural, _: {"clusterroles": roles, "clusterrolebindings": [binding]}.get(plural, ()), lambda: 0)
+    may = {r: rbac.allowed(UserInfo(name="ann"), Attributes(verb="get", resource=r)) for r in ("pods", "secrets", "nodes")}
+    assert may == {"pods": True, "secrets": True, "nodes": False}
+
+
 def test_decisions_follow_the_stored_objects() -> None:
     version = [0]
     stored: dict[tuple[str, str], Any] = {}

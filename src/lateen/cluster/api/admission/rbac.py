@@ -12,10 +12,17 @@ from lateen.cluster.api.call import Backend, Call
 from lateen.kube.meta import Object
 
 _GROUP = "rbac.authorization.k8s.io"
+_EVERYTHING = ({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, {"verbs": ["*"], "nonResourceURLs": ["*"]})
 
 
 def check_role(backend: Backend, call: Call, new: Object, old: Object | None = None) -> None:
-    """ForbiddenError if the role's rules go beyond the writer's own."""
+    """ForbiddenError if the role's rules go beyond the writer's own. What a role aggregates may be anything: then only one who
+    may do everything writes it."""
+    aggregation = new.get("aggregationRule")
+    widened = aggregation and (old is None or aggregation != old.get("aggregationRule"))
+    if widened and backend.access.rbac.missing(call.user, _EVERYTHING, ""):
+        why = "must have cluster-admin privileges to use the aggregationRule"
+        raise statuses.forbidden(call.served.resource, new["metadata"].get("name", ""), why)
     rules = new.get("rules") or ()
     if old is not None and rules == (old.get("rules") or ()):
         return

@@ -1,6 +1,6 @@
 """The roles and bindings that every cluster starts with, as compact data (plugin/pkg/auth/authorizer/rbac/bootstrappolicy).
 
-``view``, ``edit`` and ``admin`` hold the rules that aggregation would give them.
+``view``, ``edit`` and ``admin`` hold their rules themselves and aggregate those of roles that are labelled to extend them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from lateen.kube.meta import Object
 RBAC = "rbac.authorization.k8s.io"
 READ = ("get", "list", "watch")
 WRITE = ("create", "delete", "deletecollection", "patch", "update")
+_LADDER = ("view", "edit", "admin")
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 
 
@@ -158,7 +159,7 @@ BINDINGS: dict[str, tuple[str, list[str]]] = {
 
 def objects() -> list[Object]:
     """ClusterRoles and ClusterRoleBindings, complete."""
-    roles = [_object("ClusterRole", name, {"rules": rules}) for name, rules in ROLES.items()]
+    roles = [_object("ClusterRole", name, {"rules": rules} | _aggregation(name)) for name, rules in ROLES.items()]
     return roles + [
         _object(
             "ClusterRoleBinding",
@@ -170,6 +171,13 @@ def objects() -> list[Object]:
         )
         for name, (role, groups) in BINDINGS.items()
     ]
+
+
+def _aggregation(name: str) -> dict[str, Any]:
+    """Whoever may edit may do what extends ``view``, and so on."""
+    below = _LADDER[: _LADDER.index(name) + 1] if name in _LADDER else ()
+    selectors = [{"matchLabels": {f"{RBAC}/aggregate-to-{n}": "true"}} for n in reversed(below)]
+    return {"aggregationRule": {"clusterRoleSelectors": selectors}} if selectors else {}
 
 
 def _object(kind: str, name: str, body: dict[str, Any]) -> Object:

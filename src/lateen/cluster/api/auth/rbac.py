@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lateen.cluster.api.user import UserInfo
-from lateen.kube.meta import Object, meta
+from lateen.kube.meta import Object, labels_of, meta
+from lateen.kube.selectors import from_selector
 
 MASTERS = "system:masters"
 Objects = Callable[[str, str], Iterable[Object]]  # (plural, namespace) -> stored RBAC objects
@@ -81,9 +82,20 @@ class Rbac:
                 yield from (role or {}).get("rules") or ()
 
     def role(self, ref: Mapping[str, str], namespace: str) -> Object | None:
-        """The role that a binding refers to."""
+        """The role that a binding refers to, with the rules that it aggregates."""
         plural, where = ("roles", namespace) if ref["kind"] == "Role" else ("clusterroles", "")
-        return next((r for r in self._objects(plural, where) if meta(r)["name"] == ref["name"]), None)
+        found = next((r for r in self._objects(plural, where) if meta(r)["name"] == ref["name"]), None)
+        return self._aggregated(found, frozenset()) if found is not None and found.get("aggregationRule") else found
+
+    def _aggregated(self, role: Object, inside: frozenset[str]) -> Object:
+        """``role`` with the rules of the ClusterRoles it selects, which may aggregate too; ``inside`` are the ones on the way."""
+        name = meta(role)["name"]
+        selectors = [from_selector(s) for s in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()]
+        rules = list(role.get("rules") or ())
+        for other in self._objects("clusterroles", "") if selectors and name not in inside else ():
+            if meta(other)["name"] != name and any(matches(labels_of(other)) for matches in selectors):
+                rules += self._aggregated(other, inside | {name}).get("rules") or ()
+        return {**role, "rules": rules}
 
     def missing(self, user: UserInfo, rules: Iterable[Mapping[str, Any]], namespace: str) -> Sequence[Attributes]:
         """The permissions in ``rules`` that the user does not have: nobody may grant more than they have."""
