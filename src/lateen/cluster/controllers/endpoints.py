@@ -30,7 +30,7 @@ def controller(kit: Kit) -> Controller:
         reconciler=EndpointsReconciler(kit),
         sources=[
             Source(informer=services),
-            Source(informer=kit.informer(PODS), keys=of_pod, predicate=endpoint_changed, delay=0.2),
+            Source(informer=kit.informer(PODS), keys=of_pod, predicate=endpoint_changed, delay=0.5),
         ],
         clock=kit.clock,
         workers=2,
