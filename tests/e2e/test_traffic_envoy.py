@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from traffic_rig import Pod, Rig, free_port, rig_for, weights
 
 from lateen.aio.tasks import gather
 from lateen.kube.meta import condition
-from lateen.kube.resources import GATEWAYS, HTTPROUTES, PODS, SERVICES
+from lateen.kube.resources import GATEWAYS, GRPCROUTES, HTTPROUTES, PODS, SERVICES
 
 pytestmark = pytest.mark.peer
 
@@ -378,6 +379,47 @@ async def test_rules_for_a_service_hold_in_the_mesh(rig: Rig) -> None:
     async with asyncio.timeout(5):
         while not (await rig.get(url))[1]["pod"].startswith("two"):
             await asyncio.sleep(0.005)
+
+
+async def test_grpc_through_a_service_and_a_gateway(rig: Rig) -> None:
+    await rig.service("calls", appProtocol="grpc")
+    url = await rig.service("mesh-calls", appProtocol="grpc")
+    for name in ("calls", "mesh-calls"):
+        pod = await rig.pod(name, joined=False)
+        await pod.stop()
+        rig.owner.start(_grpc_server(f"{pod.ip}:9000"), name)
+        await rig.slice(name)
+        await admit(rig, pod)
+    await rig.gateway()
+    rule = {"matches": [{"method": {"service": "demo.Echo", "method": "Say"}}], "backendRefs": weights(("calls", 1))}
+    body = {"parentRefs": [{"name": "web"}], "rules": [rule]}
+    meta = {"name": "r", "namespace": "default"}
+    kind = {"apiVersion": GRPCROUTES.api_version, "kind": "GRPCRoute"}
+    await rig.client.create(GRPCROUTES, {**kind, "metadata": meta, "spec": body})
+    await rig.condition(GATEWAYS, "web", "Programmed")
+    for target in (url.removeprefix("http://"), f"127.0.0.1:{rig.gateway_port}"):
+        async with grpc.aio.insecure_channel(target) as channel:
+            say = channel.unary_unary("/demo.Echo/Say")
+            assert await say(b"hello", wait_for_ready=True, timeout=5) == b"hello"
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{rig.gateway_port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.unary_unary("/demo.Echo/Other")(b"", timeout=5)
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def _grpc_server(address: str) -> None:
+    async def say(request: bytes, context: Any) -> bytes:
+        return request
+
+    server = grpc.aio.server()
+    handler = grpc.unary_unary_rpc_method_handler(say)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("demo.Echo", {"Say": handler}),))
+    server.add_insecure_port(address)
+    await server.start()
+    try:
+        await server.wait_for_termination()
+    finally:
+        await server.stop(None)
 
 
 def peer_certificate(port: int) -> bytes:
