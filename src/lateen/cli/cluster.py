@@ -33,14 +33,27 @@ def start(
     gateway_port: Annotated[
         int | None, typer.Option("--gateway-port", help="Port of the default gateway. Default: a free one, then kept.")
     ] = None,
+    node_grace: Annotated[
+        float | None,
+        typer.Option("--node-grace", help="Seconds without a sign of life until a node is not ready.", min=1, show_default="40"),
+    ] = None,
+    node: Annotated[str, typer.Option("--node", help="Start only this node again, after `cluster stop --node`.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait until it is ready.")] = 60.0,
     output: Output = Format.text,
 ) -> None:
     """Start the cluster, or find it running. Ready means that the API answers and a node can run pods."""
     from lateen.server import control, home
 
+    if node:
+        _mark_node(name, node, stopped=False, output=output)
+        return
     options = control.StartOptions(
-        nodes=nodes, fake_nodes=fake_nodes, api_port=api_port, gateway_port=gateway_port, seconds=timeout
+        nodes=nodes,
+        fake_nodes=fake_nodes,
+        api_port=api_port,
+        gateway_port=gateway_port,
+        node_grace=node_grace,
+        seconds=timeout,
     )
     cluster = home.cluster_home(name)
     settings = control.start(cluster, options, lambda phase: note(f"  {phase}") if output is Format.text else None)
@@ -54,10 +67,17 @@ def start(
 
 
 @app.command()
-def stop(name: Name = "default", output: Output = Format.text) -> None:
+def stop(
+    name: Name = "default",
+    node: Annotated[str, typer.Option("--node", help="Stop only this node, at once, as if its machine lost power.")] = "",
+    output: Output = Format.text,
+) -> None:
     """Stop the daemon, its pods and proxies. State and volumes stay; `cluster start` brings everything back."""
     from lateen.server import control, home
 
+    if node:
+        _mark_node(name, node, stopped=True, output=output)
+        return
     stopped = control.stop(home.cluster_home(name), progress=lambda phase: note(f"  {phase}") if output is Format.text else None)
     if not emit({"name": name, "stopped": stopped}, output):
         say(f"cluster {name} is stopped" if stopped else f"cluster {name} was not running")
@@ -121,6 +141,30 @@ def reset(name: Name = "default", yes: Annotated[bool, typer.Option("--yes", "-y
         typer.confirm(f"Forget cluster {name} with all its objects and volumes in {cluster.root}?", abort=True)
     control.reset(cluster, progress=lambda phase: note(f"  {phase}"))
     say(f"cluster {name} is gone")
+
+
+def _mark_node(name: str, node: str, *, stopped: bool, output: Format) -> None:
+    """Stop or start one node: an annotation on its Node object says which, and the daemon follows it."""
+    import asyncio
+
+    from lateen.cli.target import embedded
+    from lateen.cluster.machine import STOPPED
+    from lateen.errors import NotFoundError
+    from lateen.kube.resources import NODES
+
+    async def mark() -> None:
+        client = embedded(name)
+        try:
+            await client.patch(NODES, node, {"metadata": {"annotations": {STOPPED: "true" if stopped else None}}})
+        except NotFoundError as error:
+            known = ", ".join(n["metadata"]["name"] for n in (await client.list(NODES)).items)
+            raise InputError(f"there is no node {node!r}", hint=f"nodes: {known}") from error
+        finally:
+            await client.close()
+
+    asyncio.run(mark())
+    if not emit({"name": name, "node": node, "stopped": stopped}, output):
+        say(f"node {node} is being {'stopped' if stopped else 'started'}")
 
 
 def summary(settings: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lateen.aio.clock import Clock
 from lateen.aio.heap import settle_heap, unsettle_heap
-from lateen.aio.tasks import TaskOwner, gather
+from lateen.aio.tasks import TaskOwner
 from lateen.client.client import Client
 from lateen.client.discovery import Discovery
 from lateen.client.informer import InformerSet
@@ -32,6 +32,7 @@ from lateen.cluster.api.subresources.log import PodLogOptions, no_logs
 from lateen.cluster.api.user import ADMIN, UserInfo
 from lateen.cluster.controllers.kit import Kit, Settings
 from lateen.cluster.controllers.volumes import STANDARD
+from lateen.cluster.machine import Machine
 from lateen.cluster.node.agent import NodeAgent, NodeSettings
 from lateen.cluster.node.images import StoreImages
 from lateen.cluster.node.networks.loopback import LoopbackNetwork
@@ -84,8 +85,7 @@ class Cluster:
 
     def __init__(self, settings: BootSettings, clock: Clock) -> None:
         self.settings, self.clock = settings, clock
-        self.agents: list[NodeAgent] = []
-        self.shims: list[ShimClient] = []
+        self.machine: Machine | None = None
         self.hollow: HollowNodes | None = None
         self.server = ""
         self._owner = TaskOwner(f"cluster {settings.name}")
@@ -124,7 +124,7 @@ class Cluster:
     def _logs(self, pod: Object, options: PodLogOptions) -> AsyncIterator[bytes]:
         """The log of a pod, from the agent of its node."""
         node = (pod.get("spec") or {}).get("nodeName") or ""
-        agent = next((a for a in self.agents if a.settings.name == node), None)
+        agent = self.machine.agent(node) if self.machine is not None else None
         if agent is None:
             return no_logs(pod, options)
         return agent.logs.read(pod, LogOptions(**{n: getattr(options, n) for n in PodLogOptions.__slots__}))
@@ -185,25 +185,29 @@ class Cluster:
         images = StoreImages(ImageStore(self.settings.images))
         # One for all nodes: it alone knows which addresses of the slice are taken.
         network = LoopbackNetwork(self.settings.folder / "network", addresses.pod_network(self.settings.slice))
-        for name in self.settings.nodes:
-            await self._start_node(name, images, network, gate or OpenGate())
+        self.machine = Machine(self.settings.nodes, lambda name: self._node(name, images, network, gate or OpenGate()))
         if self.settings.fake_nodes:
             names = [f"fake-{i}" for i in range(self.settings.fake_nodes)]
             self.hollow = HollowNodes(
                 names, client=self.client_for("system:nodes", MASTERS), informers=self.informers, clock=self.clock
             )
             self._owner.start(self.hollow.run(), "hollow nodes")
-        await gather([*(a.ready.wait() for a in self.agents), *([self.hollow.ready.wait()] if self.hollow else [])])
+        await self.machine.start(self.informers)
+        if self.hollow:
+            await self.hollow.ready.wait()
         # What is alive now lives as long as the cluster: the collector need not look at it again and again.
         settle_heap()
 
-    async def _start_node(self, name: str, images: StoreImages, network: LoopbackNetwork, gate: Gate) -> None:
+    def _node(self, name: str, images: StoreImages, network: LoopbackNetwork, gate: Gate) -> tuple[ShimClient, NodeAgent]:
         folder = self.settings.folder / "nodes" / name
         shim = ShimClient(folder=folder / "shim", socket=self.settings.socket(name), name=name, clock=self.clock)
-        await shim.connect()
-        self.shims.append(shim)
         agent = NodeAgent(
-            NodeSettings(name=name, folder=folder, unprivileged_start=self.settings.unprivileged_start),
+            NodeSettings(
+                name=name,
+                folder=folder,
+                unprivileged_start=self.settings.unprivileged_start,
+                lease_every=self.settings.node_grace / 4,
+            ),
             client=self.client_for(f"system:node:{name}", MASTERS, manager="kubelet"),
             informers=self.informers,
             clock=self.clock,
@@ -212,19 +216,21 @@ class Cluster:
             network=network,
             gate=gate,
         )
-        self.agents.append(agent)
-        self._owner.start(agent.run(), f"node {name}")
+        return shim, agent
 
     async def detach(self) -> None:
         """End the daemon's part; pods go on and the next daemon adopts them."""
+        if self.machine is not None:
+            await self.machine.detach()
         await self._close()
-        for shim in self.shims:
-            await shim.close()
 
     async def stop(self, seconds: float = 10.0) -> None:
         """End everything: pods get SIGTERM, then SIGKILL after ``seconds``."""
+        if self.machine is not None:
+            await self.machine.retire()
         await self._close()
-        await gather([shim.stop(seconds=seconds) for shim in self.shims])
+        if self.machine is not None:
+            await self.machine.stop(seconds)
 
     async def _close(self) -> None:
         await self._owner.close()

@@ -101,6 +101,7 @@ class Composition:
             api_port=s["api_port"],
             nodes=[f"node-{i}" for i in range(s["nodes"])],
             fake_nodes=s["fake_nodes"],
+            node_grace=s["node_grace"],
         )
 
     def _gateway_port(self) -> int:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from lateen.errors import DeadlineError, FailedError, InputError
@@ -33,8 +33,8 @@ class StartOptions:
     fake_nodes: int | None = None
     api_port: int | None = None
     gateway_port: int | None = None
+    node_grace: float | None = None
     seconds: float = 60.0
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def running_pid(cluster: ClusterHome) -> int | None:
@@ -73,6 +73,7 @@ def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> None:
         "--fake-nodes": options.fake_nodes,
         "--api-port": options.api_port,
         "--gateway-port": options.gateway_port,
+        "--node-grace": options.node_grace,
     }
     for flag, value in asked.items():
         if value is not None:

@@ -79,6 +79,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--fake-nodes", type=int)
     parser.add_argument("--api-port", type=int)
     parser.add_argument("--gateway-port", type=int)
+    parser.add_argument("--node-grace", type=float)
     return parser.parse_args(argv)
 
 
@@ -114,13 +115,22 @@ async def _serve(home: ClusterHome, options: argparse.Namespace, report: Reporte
 
 def _settings(home: ClusterHome, options: argparse.Namespace) -> dict[str, Any]:
     """What the cluster had before, changed by what is asked for now."""
-    settings: dict[str, Any] = {"name": home.name, "nodes": 1, "fake_nodes": 0, "api_port": 0, "gateway_port": 0, **home.settings()}
+    settings: dict[str, Any] = {
+        "name": home.name,
+        "nodes": 1,
+        "fake_nodes": 0,
+        "api_port": 0,
+        "gateway_port": 0,
+        "node_grace": 40.0,
+    }
+    settings |= home.settings()
     settings.pop("ready_pid", None)
     asked = {
         "nodes": options.nodes,
         "fake_nodes": options.fake_nodes,
         "api_port": options.api_port,
         "gateway_port": options.gateway_port,
+        "node_grace": options.node_grace,
     }
     settings |= {k: v for k, v in asked.items() if v is not None}
     if "slice" not in settings:

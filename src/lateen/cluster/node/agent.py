@@ -20,7 +20,7 @@ from lateen.client.informer import InformerSet
 from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.node_object import capacity
-from lateen.cluster.node.registration import Registration
+from lateen.cluster.node.registration import RENEW, Registration
 from lateen.cluster.node.seam import ContainerState, Gate, Images, PodNetwork, Runtime
 from lateen.cluster.node.worker import PodWorker, remove_folder
 from lateen.errors import LateenError
@@ -33,12 +33,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
-    """One node. ``folder`` is its own, ``ip`` its InternalIP and the pods' hostIP; ``unprivileged_start``: see kube.addresses."""
+    """One node. ``folder`` is its own, ``ip`` its InternalIP and the pods' hostIP; ``unprivileged_start``: see kube.addresses;
+    ``lease_every`` so many seconds it says that it lives."""
 
     name: str
     folder: Path
     ip: str = "127.0.0.1"
     unprivileged_start: int = 0
+    lease_every: float = RENEW
     labels: Mapping[str, str] | None = None
 
 
@@ -76,13 +78,21 @@ class NodeAgent:
             unprivileged_start=settings.unprivileged_start,
         )
         self.registration = Registration(
-            client, clock, settings.name, runtime=runtime.name, resources=resources, ip=settings.ip, labels=settings.labels
+            client,
+            clock,
+            settings.name,
+            runtime=runtime.name,
+            resources=resources,
+            ip=settings.ip,
+            labels=settings.labels,
+            every=settings.lease_every,
         )
         self._informers = informers
         self.logs = Logs(settings.folder, clock, lambda pod: informers.informer(PODS).get(key_of(pod)))
         self._workers: dict[str, PodWorker] = {}
         self._states: dict[str, list[ContainerState]] = {}
         self._owner: TaskOwner | None = None
+        self._retired = False
         self.ready = asyncio.Event()
 
     @property
@@ -152,9 +162,13 @@ class NodeAgent:
         await self.context.network.detach(uid)
         await asyncio.to_thread(remove_folder, self.context, uid)
 
+    def retire(self) -> None:
+        """Look at nothing any more: this agent is about to end, and another one may take its place."""
+        self._retired = True
+
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         pod = new or old
-        if pod is None or (pod.get("spec") or {}).get("nodeName") != self.settings.name:
+        if self._retired or pod is None or (pod.get("spec") or {}).get("nodeName") != self.settings.name:
             return
         worker = self._workers.get(uid_of(pod))
         if new is None:
@@ -196,7 +210,7 @@ class NodeAgent:
 
     def _config_changed(self, old: Object | None, new: Object | None) -> None:
         changed = new or old
-        if changed is None or self._owner is None:
+        if self._retired or changed is None or self._owner is None:
             return
         namespace = meta(changed).get("namespace")
         for worker in self._workers.values():

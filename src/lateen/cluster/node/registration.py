@@ -9,7 +9,7 @@ from lateen.aio.clock import Clock
 from lateen.client.client import Client
 from lateen.cluster.node.node_object import lease_object, node_object, node_status
 from lateen.errors import AlreadyExistsError, ApiError, LateenError, NotFoundError, TransportError
-from lateen.kube.meta import Object, labels_of, meta, micro_timestamp, uid_of
+from lateen.kube.meta import Object, condition_true, labels_of, meta, micro_timestamp, uid_of
 from lateen.kube.resources import LEASES, NODES
 
 log = logging.getLogger(__name__)
@@ -31,9 +31,11 @@ class Registration:
         ip: str,
         labels: Mapping[str, str] | None = None,
         taints: Sequence[Mapping[str, str]] = (),
+        every: float = RENEW,
     ) -> None:
+        """``every`` so many seconds the lease is renewed."""
         self._client, self._clock, self.name, self._runtime = client, clock, name, runtime
-        self._resources, self._ip = resources, ip
+        self._resources, self._ip, self._every = resources, ip, every
         self._labels, self._taints = dict(labels or {}), [dict(t) for t in taints]
         self.node: Object = {}
 
@@ -47,8 +49,8 @@ class Registration:
             labels = {k: v for k, v in labels_of(wanted).items() if labels_of(self.node).get(k) != v}
             if labels:
                 self.node = await self._client.patch(NODES, self.name, {"metadata": {"labels": labels}})
+        await self.renew()  # first: a status that nobody vouches for would be taken back
         await self.report()
-        await self.renew()
         return self.node
 
     async def report(self) -> None:
@@ -67,14 +69,19 @@ class Registration:
             except AlreadyExistsError:
                 return
 
+    async def _doubted(self) -> bool:
+        """Whether somebody wrote into the status that the node is not ready: we were away, and are back."""
+        self.node = await self._client.get(NODES, self.name)
+        return not condition_true(self.node, "Ready")
+
     async def keep(self) -> None:
         """Renew and report for ever; a failure is tried again at the next turn. Registers anew when somebody deleted the node."""
         last = self._clock.monotonic()
         while True:
-            await self._clock.sleep(RENEW)
+            await self._clock.sleep(self._every)
             try:
                 await self.renew()
-                if self._clock.monotonic() - last >= STATUS_EVERY:
+                if self._clock.monotonic() - last >= STATUS_EVERY or await self._doubted():
                     await self.report()
                     last = self._clock.monotonic()
             except NotFoundError:
