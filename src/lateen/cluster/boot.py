@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lateen.aio.clock import Clock
 from lateen.aio.heap import settle_heap, unsettle_heap
-from lateen.aio.tasks import TaskOwner
+from lateen.aio.tasks import TaskOwner, outcomes
 from lateen.client.client import Client
 from lateen.client.discovery import Discovery
 from lateen.client.informer import InformerSet
@@ -46,8 +46,8 @@ from lateen.cluster.storage.sqlite import SqliteStorage
 from lateen.errors import AlreadyExistsError, InputError
 from lateen.images.layout import ImageStore
 from lateen.kube import addresses
-from lateen.kube.meta import Object
-from lateen.kube.resources import STORAGECLASSES, Resource
+from lateen.kube.meta import Object, condition_true, key_of, set_condition
+from lateen.kube.resources import PODS, STORAGECLASSES, Resource
 from lateen.reconcile import Manager
 from lateen.reconcile.events import Recorder
 from lateen.shim.client import ShimClient
@@ -228,9 +228,24 @@ class Cluster:
         """End everything: pods get SIGTERM, then SIGKILL after ``seconds``."""
         if self.machine is not None:
             await self.machine.retire()
+            await outcomes([self._not_ready(p) for p in self.informers.informer(PODS).list()])
         await self._close()
         if self.machine is not None:
             await self.machine.stop(seconds)
+
+    async def _not_ready(self, pod: Object) -> None:
+        """Say of a pod that is about to end that it is not ready: what is stored must not promise more than there will be."""
+        status, now = pod.get("status") or {}, self.clock.now()
+        if (pod.get("spec") or {}).get("nodeName") not in self.settings.nodes or not condition_true(pod, "ContainersReady"):
+            return
+        conditions = status["conditions"]
+        for kind in ("Ready", "ContainersReady"):
+            new = {"type": kind, "status": "False", "reason": "NodeStopped", "message": "the cluster was stopped"}
+            conditions = set_condition(conditions, new, now)
+        key = key_of(pod)
+        await self.client.patch(
+            PODS, key.name, {"status": {"conditions": conditions}}, namespace=key.namespace, subresource="status"
+        )
 
     async def _close(self) -> None:
         await self._owner.close()

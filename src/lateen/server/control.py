@@ -141,7 +141,9 @@ def stop(cluster: ClusterHome, seconds: float = 60.0, progress: Progress = lambd
                 os.kill(pid, signal.SIGKILL)
                 break
             time.sleep(0.01)  # noqa: TID251 - see wait_ready
-    return _stop_shims(cluster, progress) or pid is not None
+    stopped = _stop_shims(cluster, progress) or pid is not None
+    cluster.remove_sockets()
+    return stopped
 
 
 def _stop_shims(cluster: ClusterHome, progress: Progress) -> bool:

@@ -74,6 +74,11 @@ class ClusterHome:
         digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         return socket_folder() / f"{digest}-{purpose}"
 
+    def remove_sockets(self) -> None:
+        """Remove the socket files of a cluster that is stopped."""
+        for left in socket_folder().glob(self.socket("*").name):
+            left.unlink(missing_ok=True)
+
     def settings(self) -> dict[str, Any]:
         """What the last daemon wrote about itself; empty before the first start."""
         try:
