@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import click
+import typer
 
 from lateen.cli.options import Format
 
@@ -24,25 +25,25 @@ def paint(text: str, mood: str) -> str:
     """``text`` in the colour of ``mood`` (a key of COLOURS), if anybody can see it."""
     if not coloured():
         return text
-    return click.style(text, bold=True) if mood == "strong" else click.style(text, fg=COLOURS[mood])
+    return typer.style(text, bold=True) if mood == "strong" else typer.style(text, fg=COLOURS[mood])
 
 
 def say(text: str = "") -> None:
     """A line on standard output."""
-    click.echo(text)
+    typer.echo(text)
 
 
 def note(text: str) -> None:
     """A line on standard error: progress, never part of the result."""
-    click.echo(text, err=True)
+    typer.echo(text, err=True)
 
 
 def emit(value: Any, output: Format) -> bool:
     """Print ``value`` for programs; False if people are to be served by the caller."""
     if output is Format.json:
-        click.echo(json.dumps(value, indent=2))
+        typer.echo(json.dumps(value, indent=2))
     elif output is Format.yaml:
-        click.echo(to_yaml(value), nl=False)
+        typer.echo(to_yaml(value), nl=False)
     return output is not Format.text
 
 
@@ -56,6 +57,11 @@ def to_yaml(value: Any) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Columns as wide as they must be, as kubectl prints them."""
     cells = [[str(c) for c in row] for row in rows]
-    widths = [max(len(click.unstyle(row[i])) for row in [list(head), *cells]) for i in range(len(head))]
+    widths = [max(len(_plain(row[i])) for row in [list(head), *cells]) for i in range(len(head))]
     for row in [list(head), *cells]:
-        click.echo("   ".join(c + " " * (w - len(click.unstyle(c))) for c, w in zip(row, widths, strict=True)).rstrip())
+        typer.echo("   ".join(c + " " * (w - len(_plain(c))) for c, w in zip(row, widths, strict=True)).rstrip())
+
+
+def _plain(text: str) -> str:
+    """``text`` without its colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

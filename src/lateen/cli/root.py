@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
 
 from lateen import __version__
@@ -51,15 +50,11 @@ app.add_typer(cluster.app, name="cluster")
 def run(argv: Sequence[str]) -> int:
     """Run one command line; its exit code."""
     try:
-        code = app(list(argv), standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        return 0
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        code = app(list(argv), prog_name="lateen", standalone_mode=False)
+    except typer.TyperException as error:
+        return _refuse(error)
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("interrupted", err=True)
         return 130
     except InputError as error:
         return _fail(error, 2)
@@ -73,6 +68,17 @@ def run(argv: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _refuse(error: typer.TyperException) -> int:
+    """A wrong command line: its usage, and what is wrong. A group without a command is a question for help."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    if context is not None:
+        if error.message == context.get_help():
+            typer.echo(error.message)
+            return 0
+        typer.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
+    return _fail(InputError(error.format_message()), 2)
+
+
 def _fail_group(group: ExceptionGroup[Exception]) -> int:
     known, unknown = group.split(LateenError)
     if unknown is not None or known is None:
@@ -82,6 +88,6 @@ def _fail_group(group: ExceptionGroup[Exception]) -> int:
 
 
 def _fail(error: LateenError, code: int) -> int:
-    label = click.style("error:", fg="red", bold=True) if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else "error:"
-    click.echo(f"{label} {error}", err=True)
+    label = typer.style("error:", fg="red", bold=True) if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else "error:"
+    typer.echo(f"{label} {error}", err=True)
     return code
