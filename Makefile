@@ -12,6 +12,7 @@ $(STAMP): pyproject.toml scripts/hatch_build.py scripts/extract_schemas.py
 	@$(PYTHON) scripts/check_python.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m compileall -q src/lateen
 	touch $(STAMP)
 
 demo: setup

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from lateen.cli.options import Context, Format, Kubeconfig, Name, Output, Timeout
 from lateen.cli.output import emit, say
+from lateen.cli.running import run
 from lateen.cli.up import ForceConflicts
 from lateen.errors import InputError
 
@@ -31,7 +31,7 @@ def apply(
 
     manifests = load_manifests([s for f in files for s in _sources(f)])
     how = {"name": name, "context": context, "kubeconfig": kubeconfig}
-    result = asyncio.run(
+    result = run(
         _apply(
             manifests, how, namespace=namespace, wait=wait, seconds=timeout, force=force_conflicts, quiet=output is not Format.text
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ import typer
 
 from lateen.cli.options import Format, Output
 from lateen.cli.output import emit, note, paint, say, table
+from lateen.cli.running import run
 from lateen.errors import FailedError, InputError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def demo(
     began = time.perf_counter()
     settings = control.start(cluster, control.StartOptions())
     started = time.perf_counter() - began
-    result = asyncio.run(_run(shop, name, settings, tell))
+    result = run(_run(shop, name, settings, tell))
     result = {"name": name, "cluster_ready_seconds": round(started, 3), **result}
     if not keep:
         tell("stopping")
@@ -110,6 +110,7 @@ async def _phase(load: Load, name: str, seconds: float) -> Tally:
 
 
 async def _up(shop: Path, name: str, overlays: list[str]) -> dict[str, Any]:
+    from lateen.aio.threads import run_blocking
     from lateen.cli.project import load_application, rendered
     from lateen.cli.up import deploy
 
@@ -117,7 +118,7 @@ async def _up(shop: Path, name: str, overlays: list[str]) -> dict[str, Any]:
         application = load_application([shop / "lateen.yaml", *(shop / o for o in overlays)])
         return application, rendered(application, build=True, progress=lambda _: None)
 
-    application, objects = await asyncio.to_thread(prepare)
+    application, objects = await run_blocking(prepare)
     return await deploy(application, objects, name=name, context="", kubeconfig="", wait=True, seconds=120, force=False, quiet=True)
 
 
@@ -159,6 +160,7 @@ def _holder(inode: str) -> int:
 async def _kill_daemon(name: str) -> float:
     """SIGKILL the daemon, leave it dead for a second, start it again; how long it was away."""
     from lateen.aio.clock import SystemClock
+    from lateen.aio.threads import run_blocking
     from lateen.server import control, home
 
     cluster = home.cluster_home(name)
@@ -168,7 +170,7 @@ async def _kill_daemon(name: str) -> float:
     began = time.perf_counter()
     os.kill(pid, signal.SIGKILL)
     await SystemClock().sleep(1.0)
-    await asyncio.to_thread(control.start, cluster, control.StartOptions())
+    await run_blocking(lambda: control.start(cluster, control.StartOptions()))
     away = time.perf_counter() - began
     await SystemClock().sleep(2.0)
     return away

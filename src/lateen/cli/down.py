@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
 
 from lateen.cli.options import Context, Files, Format, Kubeconfig, Name, Output, Timeout
 from lateen.cli.output import emit, say
+from lateen.cli.running import run
 
 
 def down(
@@ -27,7 +27,7 @@ def down(
     application = load_application(files, environment=env)
     how = {"name": name, "context": context, "kubeconfig": kubeconfig}
     quiet = output is not Format.text
-    result = asyncio.run(_down(application.name, application.namespace, how, purge=purge, seconds=timeout, quiet=quiet))
+    result = run(_down(application.name, application.namespace, how, purge=purge, seconds=timeout, quiet=quiet))
     if not emit(result, output):
         say(f"{application.name} is down: {result['deleted']} objects removed in {result['seconds']:.1f} s")
         if result["kept"]:

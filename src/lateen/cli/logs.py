@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lateen.aio.tasks import TaskOwner
 from lateen.cli.options import Context, Kubeconfig, Name
 from lateen.cli.output import paint, say
+from lateen.cli.running import run
 from lateen.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def logs(
     if tail >= 0:
         query["tailLines"] = str(tail)
     how = {"name": name, "context": context, "kubeconfig": kubeconfig}
-    asyncio.run(_print(service, application.name, application.namespace, how, query=query, follow=follow))
+    run(_print(service, application.name, application.namespace, how, query=query, follow=follow))
 
 
 def _seconds(text: str) -> int:
@@ -61,6 +60,7 @@ def _seconds(text: str) -> int:
 
 
 async def _print(service: str, app: str, namespace: str, how: dict[str, str], *, query: dict[str, str], follow: bool) -> None:
+    from lateen.aio.tasks import TaskOwner
     from lateen.cli.target import target
     from lateen.kube.resources import PODS
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from lateen.cli.options import Context, Files, Format, Kubeconfig, Name, Output
-from lateen.cli.output import coloured, emit, paint, table
+from lateen.cli.output import coloured, emit, paint, say, table
+from lateen.cli.running import run
 
 if TYPE_CHECKING:
     from lateen.apply import Status
@@ -33,7 +32,7 @@ def status(
 
     application = load_application(files, environment=env)
     how = {"name": name, "context": context, "kubeconfig": kubeconfig}
-    ok = asyncio.run(_show(application.name, application.namespace, how, watch=watch, everything=everything, output=output))
+    ok = run(_show(application.name, application.namespace, how, watch=watch, everything=everything, output=output))
     if not ok:
         raise typer.Exit(1)
 
@@ -47,7 +46,7 @@ async def _show(app: str, namespace: str, how: dict[str, str], *, watch: bool, e
         async for state in states:
             ok = state.ok
             if watch and coloured():
-                click.clear()
+                say("\x1b[2J\x1b[H")
             _print(state, everything=everything, output=output)
             if not watch:
                 break

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lateen.cli.options import Context, Files, Format, Kubeconfig, Name, Output, Timeout
 from lateen.cli.output import emit, note, paint, say
+from lateen.cli.running import run
 from lateen.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def up(
             hint="push them to a registry and set `image`, or deploy to the embedded cluster (without --context)",
         )
     objects = rendered(application, build=True, progress=lambda text: None if quiet else note(f"  {text}"))
-    result = asyncio.run(
+    result = run(
         deploy(
             application,
             objects,
@@ -82,7 +82,7 @@ def _is_lateen(context: str, kubeconfig: str) -> bool:
         finally:
             await client.close()
 
-    return asyncio.run(ask())
+    return run(ask())
 
 
 async def deploy(

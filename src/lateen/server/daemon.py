@@ -13,13 +13,19 @@ import logging
 import os
 import signal
 import zlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lateen.aio.clock import SystemClock
+from lateen.aio.tasks import TaskOwner
+from lateen.aio.threads import run_blocking
 from lateen.errors import InputError, LateenError
 from lateen.server.home import ClusterHome, cluster_home, cluster_names
+from lateen.shim.client import ShimClient
+
+if TYPE_CHECKING:
+    from lateen.server.compose import Composition
 
 log = logging.getLogger(__name__)
 SLICES = 32
@@ -91,14 +97,18 @@ def _run(home: ClusterHome, options: argparse.Namespace, report: Reporter) -> No
 
 
 async def _serve(home: ClusterHome, options: argparse.Namespace, report: Reporter) -> None:
-    from lateen.server.compose import Composition
-
+    settings = _settings(home, options)
+    # The process owners start while this process still reads its own code: both take a tenth of a second.
+    async with TaskOwner("warm") as owner:
+        warming = [owner.start(work, "shim") for work in _warm_shims(home, settings)]
+        composed = await run_blocking(_composition)
+        for task in warming:
+            await task
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    settings = _settings(home, options)
-    composition = Composition(home, settings, SystemClock())
+    composition = composed(home, settings, SystemClock())
     try:
         ready = await composition.start(lambda phase: report.tell({"phase": phase}))
     except BaseException:
@@ -111,6 +121,39 @@ async def _serve(home: ClusterHome, options: argparse.Namespace, report: Reporte
     log.info("stopping")
     await composition.stop()
     home.write_settings({k: v for k, v in settings.items() if k != "ready_pid"})
+
+
+def _composition() -> type[Composition]:
+    # aiohttp reads the machine's CA certificates twice while it is imported, 50 ms, and this process calls nobody outside.
+    kept = os.environ.get("SSL_CERT_FILE")
+    os.environ["SSL_CERT_FILE"] = os.devnull
+    try:
+        from lateen.server.compose import Composition
+    finally:
+        if kept is None:
+            del os.environ["SSL_CERT_FILE"]
+        else:
+            os.environ["SSL_CERT_FILE"] = kept
+    return Composition
+
+
+def _warm_shims(home: ClusterHome, settings: dict[str, Any]) -> list[Coroutine[Any, Any, None]]:
+    """Start the shims that will be asked for in a moment, or find them running."""
+    folders = {"system": home.system} | {n: home.node(n) / "shim" for n in node_names(settings)}
+    return [_warm(ShimClient(folder=f, socket=home.socket(n), name=n, clock=SystemClock())) for n, f in folders.items()]
+
+
+async def _warm(shim: ShimClient) -> None:
+    try:
+        await shim.connect()
+        await shim.close()
+    except LateenError as error:
+        log.warning("%s", error)  # it is tried again where it is needed, and reported there
+
+
+def node_names(settings: dict[str, Any]) -> list[str]:
+    """The real nodes: ``node-0``, ``node-1``, ..."""
+    return [f"node-{i}" for i in range(settings["nodes"])]
 
 
 def _settings(home: ClusterHome, options: argparse.Namespace) -> dict[str, Any]:

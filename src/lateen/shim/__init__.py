@@ -9,3 +9,5 @@ shim notes ``(time, size)`` beside each file as it grows (``logtimes``): a line'
 If the shim itself is killed, the processes live on. The next shim in the same folder finds them by its records (pid, start time,
 boot) and owns them again, except that only a parent can learn an exit code: such an end is recorded as 137, ContainerStatusUnknown.
 """
+
+BUSY = 3  # the exit code of a shim that found its folder owned by another one

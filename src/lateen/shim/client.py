@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from lateen.aio.clock import Clock
 from lateen.errors import FailedError, TransportError
-from lateen.shim.main import BUSY
+from lateen.shim import BUSY
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 # -I -S keep site-packages out: less memory, and nothing there can break the process that owns all others.

@@ -11,10 +11,9 @@ import os
 import socket
 import sys
 
+from lateen.shim import BUSY
 from lateen.shim.server import Server
 from lateen.shim.syscalls import become_subreaper, set_name
-
-BUSY = 3
 
 
 def main() -> None:
