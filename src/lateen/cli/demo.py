@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -195,7 +196,7 @@ def _print(result: dict[str, Any], *, keep: bool, kubeconfig: str, output: Forma
     verdict = paint("yes", "good") if not orders["wrong"] else paint("no", "bad")
     say(f"{orders['acknowledged']} orders acknowledged, each stored exactly once: {verdict}")
     if keep:
-        lateen = shutil.which("lateen") or "lateen"
+        lateen = "lateen" if shutil.which("lateen") else sys.argv[0]
         say()
         say(f"open        {result['urls'][0]}")
         say(f"kubectl     export KUBECONFIG={kubeconfig}")
