@@ -216,7 +216,7 @@ def _rollout(at: Path, service: Service) -> Iterator[Problem]:
     rollout = service.rollout
     if rollout.strategy == "rolling" and {rollout.surge, rollout.unavailable} <= {0, "0%"}:
         yield Problem((*at, "rollout"), f"{_at(at)}.rollout: with surge 0 and unavailable 0 no pod can ever be replaced")
-    if rollout.deadline <= rollout.min_ready:
+    if rollout.deadline <= (rollout.min_ready or 0):
         yield Problem((*at, "rollout", "deadline"), f"{_at(at)}.rollout: the deadline must be longer than minReady")
 
 

@@ -205,7 +205,9 @@ class Rollout(Model):
     )
     surge: IntOrPercent = Field(default="25%", description="Pods that may exist beyond the wanted count.")
     unavailable: IntOrPercent = Field(default=0, description="Pods that may be missing meanwhile.")
-    min_ready: Duration = Field(default=0, description="How long a new pod must be ready before it counts.")
+    min_ready: Duration | None = Field(
+        default=None, description="How long a new pod must be ready before it counts. Default: 2s without `health.ready`, else 0."
+    )
     deadline: Duration = Field(default=600, description="Without progress for so long, the rollout has failed.")
 
 

@@ -28,7 +28,7 @@ def deployment(app: Application, name: str, image: str, mounted: Volumes) -> Obj
     spec = {
         "replicas": service.count,
         "progressDeadlineSeconds": seconds(service.rollout.deadline),
-        **({"minReadySeconds": seconds(service.rollout.min_ready)} if service.rollout.min_ready else {}),
+        **({"minReadySeconds": settle} if (settle := _min_ready(service)) else {}),
         "strategy": _strategy(service),
         "selector": {"matchLabels": selector(app, name)},
         "template": {"metadata": {"labels": all_labels}, "spec": _pod(app, name, image, mounted)},
@@ -38,6 +38,13 @@ def deployment(app: Application, name: str, image: str, mounted: Volumes) -> Obj
         depends = ",".join(f"apps/namespaces/{app.namespace}/Deployment/{n}" for n in sorted(waits))
         result["metadata"]["annotations"] = {DEPENDS_ON: depends}
     return result
+
+
+def _min_ready(service: Service) -> int:
+    """Seconds. Without a readiness check a pod is ready the moment it starts, so one that crashes at once would count as up."""
+    if service.rollout.min_ready is not None:
+        return seconds(service.rollout.min_ready)
+    return 2 if service.health.ready is None and seconds(service.rollout.deadline) > 2 else 0
 
 
 def _strategy(service: Service) -> dict[str, Any]:
