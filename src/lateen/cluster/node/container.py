@@ -21,7 +21,7 @@ from lateen.cluster.node import probe as probing
 from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.decide import SIDECAR, Observed
 from lateen.cluster.node.environment import ConfigError, Sources, environment, expand, references
-from lateen.cluster.node.networks.loopback import holder
+from lateen.cluster.node.networks.loopback import anywhere, holder
 from lateen.cluster.node.prober import Prober, Reports
 from lateen.cluster.node.seam import ContainerSpec, ContainerState, ImageError, LocalImage
 from lateen.cluster.node.status import ContainerFacts
@@ -328,15 +328,18 @@ class Container:
         """Who listens where this container wanted to. Blocking."""
         ip = (self._pod().get("status") or {}).get("podIP") or "127.0.0.1"
         for port in self.spec.get("ports") or ():
-            found = holder(ip, int(port.get("containerPort") or 0))
+            number = int(port.get("containerPort") or 0)
+            alone = holder(ip, number)
+            found = alone or anywhere(number)
             if found is None:
                 continue
             who = f"process {found.pid} ({found.name})" if found.pid else "a process of another user"
-            if found.mark:
-                uid, _, rest = found.mark.partition("_")
+            uid, _, rest = found.mark.partition("_")
+            if rest:  # a container's id; proxies have none
                 who += f", container {rest.rpartition('_')[0]} of the pod with uid {uid}"
-            hint = ": make it listen on the address in $HOST" if found.everywhere else ""
-            return f"port {port['containerPort']} cannot be bound: {who} listens on {found.address}{hint}"
+            hint = ": make it listen on the address in $HOST" if found.everywhere or alone is None else ""
+            where = "" if alone else " on all addresses"
+            return f"port {number} cannot be bound{where}: {who} listens on {found.address}{hint}"
         return ""
 
     def _on_started(self) -> None:

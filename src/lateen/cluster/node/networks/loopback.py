@@ -8,6 +8,7 @@ An application that ignores HOST and listens on 0.0.0.0 takes its port from ever
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from lateen.errors import FailedError
 from lateen.kube.meta import Key, Object, meta, uid_of
 
 _HOSTS = range(1, 255)
+# Addresses as /proc/net/tcp and tcp6 write them: hexadecimal, each word in the machine's (little-endian) order.
+_IPV4, _MAPPED = 8, "0000000000000000FFFF0000"
+_EVERYWHERE = ("00000000", "0" * 32, _MAPPED + "00000000", "0000000000000000FFFF000000000000")
 
 
 @dataclass(slots=True)
@@ -136,7 +140,25 @@ class Holder:
 
 def holder(ip: str, port: int) -> Holder | None:
     """Who keeps ``ip:port`` from being bound: a listener on that address or on all addresses. Blocking, some milliseconds."""
-    wanted = {_hex(ip), "00000000", "0" * 32, "0000000000000000FFFF0000" + _hex(ip), "0000000000000000FFFF000000000000"}
+    wanted = {_hex(ip), *_EVERYWHERE, _MAPPED + _hex(ip)}
+    for address, inode in _listeners(port):
+        if address in wanted:
+            everywhere = not address.endswith(_hex(ip))
+            return replace(_owner_of(inode), address=f"{'*' if everywhere else ip}:{port}", everywhere=everywhere)
+    return None
+
+
+def anywhere(port: int) -> Holder | None:
+    """Who listens on ``port`` of any IPv4 address: it keeps others from listening on all of them. Blocking."""
+    for address, inode in _listeners(port):
+        if len(address) == _IPV4 or address.startswith(_MAPPED):
+            ip = ".".join(str(byte) for byte in reversed(bytes.fromhex(address[-_IPV4:])))
+            return replace(_owner_of(inode), address=f"{ip}:{port}")
+    return None
+
+
+def _listeners(port: int) -> Iterator[tuple[str, str]]:
+    """(address as the kernel writes it, inode) of every TCP socket that listens on ``port``."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             lines = Path(table).read_text().splitlines()[1:]
@@ -145,11 +167,8 @@ def holder(ip: str, port: int) -> Holder | None:
         for line in lines:
             fields = line.split()
             address, _, number = fields[1].partition(":")
-            if fields[3] == "0A" and int(number, 16) == port and address in wanted:
-                everywhere = not address.endswith(_hex(ip))
-                found = _owner_of(fields[9])
-                return replace(found, address=f"{'*' if everywhere else ip}:{port}", everywhere=everywhere)
-    return None
+            if fields[3] == "0A" and int(number, 16) == port:
+                yield address, fields[9]
 
 
 def _hex(ip: str) -> str:
