@@ -106,16 +106,18 @@ class Composition:
 
     def _gateway_port(self) -> int:
         """The port the gateway had before, the one asked for, or the first free one."""
-        wanted = self._settings["gateway_port"]
+        wanted = int(self._settings["gateway_port"])
+        edge = self._system.processes().get("envoy-edge")
+        if wanted and ((edge is not None and edge.alive) or _free(wanted)):
+            return wanted
         if wanted:
-            return int(wanted)
+            raise InputError(
+                f"port {wanted} of 127.0.0.1, wanted for the gateway, is taken",
+                hint="stop what listens there, or choose another with --gateway-port",
+            )
         for port in range(FIRST_GATEWAY_PORT, FIRST_GATEWAY_PORT + 2000):
-            with socket.socket() as probe:
-                try:
-                    probe.bind(("127.0.0.1", port))
-                    return port
-                except OSError:
-                    continue
+            if _free(port):
+                return port
         raise InputError("no free port for the gateway", hint="name one with --gateway-port")
 
     async def _start_traffic(self, cluster: Cluster, gateway_port: int, number: int) -> None:
@@ -152,6 +154,16 @@ class Composition:
         if self._traffic is not None:
             await self._traffic.stop()
         await self._system.stop(seconds=5.0)
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections do not count, listeners do
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _import_traffic() -> Any:

@@ -53,7 +53,7 @@ def running_pid(cluster: ClusterHome) -> int | None:
 def start(cluster: ClusterHome, options: StartOptions, progress: Progress = lambda _: None) -> dict[str, Any]:
     """Start the daemon, or find it running; its settings once the API and a node are ready. InputError, FailedError."""
     if running_pid(cluster) is not None:
-        return wait_ready(cluster, options.seconds)
+        return _as_asked(cluster, wait_ready(cluster, options.seconds), options)
     cluster.root.mkdir(parents=True, exist_ok=True)
     read_end, write_end = os.pipe()
     try:
@@ -64,6 +64,20 @@ def start(cluster: ClusterHome, options: StartOptions, progress: Progress = lamb
         return _follow(cluster, read_end, options.seconds, progress)
     finally:
         os.close(read_end)
+
+
+def _as_asked(cluster: ClusterHome, settings: dict[str, Any], options: StartOptions) -> dict[str, Any]:
+    """What runs, if it is what is asked for; a running cluster is never changed by asking."""
+    for name in ("nodes", "fake_nodes", "api_port", "gateway_port", "node_grace"):
+        asked = getattr(options, name)
+        any_port = name.endswith("_port") and asked == 0
+        if asked is not None and asked != settings.get(name) and not any_port:
+            option = "--" + name.replace("_", "-")
+            raise InputError(
+                f"cluster {cluster.name} runs already, with {option} {settings.get(name)}",
+                hint=f"run `lateen cluster stop --name {cluster.name}` first; its state stays",
+            )
+    return settings
 
 
 def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> None:
