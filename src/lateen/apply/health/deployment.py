@@ -60,7 +60,9 @@ def _waits_for(obj: Object) -> str:
 
 
 def _new_pods(obj: Object, view: View) -> list[Object]:
-    sets = view.children(uid_of(obj), "ReplicaSet")
+    """The pods of the version that the Deployment itself names (else the newest): an older one's troubles say nothing about it."""
+    wanted = annotations_of(obj).get(_REVISION)
+    sets = [s for s in view.children(uid_of(obj), "ReplicaSet") if wanted in (None, annotations_of(s).get(_REVISION))]
     newest = max(sets, key=_revision, default=None)
     return list(view.children(uid_of(newest), "Pod")) if newest is not None else []
 
