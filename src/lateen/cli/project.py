@@ -41,6 +41,17 @@ def folder_of(application: Application) -> Path:
     return Path(str(application.tree.mark.source.name)).absolute().parent
 
 
+def check_sources(application: Application) -> None:
+    """InputError when source or a file that the application names is not there: before anything is started or built."""
+    from lateen.render import files_needed
+
+    for name, service in application.services.items():
+        if service.build is not None:
+            _request(application, name)
+    for path, where in files_needed(application).items():
+        _content(folder_of(application) / path, where)
+
+
 def build_images(application: Application, store: Path, progress: Callable[[str], None]) -> Mapping[str, Built]:
     """Build every service that has source, several at a time. InputError, FailedError."""
     images = ImageStore(store)

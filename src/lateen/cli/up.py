@@ -32,10 +32,11 @@ def up(
     output: Output = Format.text,
 ) -> None:
     """Start or reuse the cluster, build, deploy, wait, and print URLs. Run again, it changes only what differs."""
-    from lateen.cli.project import load_application, rendered
+    from lateen.cli.project import check_sources, load_application, rendered
 
     quiet = output is not Format.text
     application = load_application(files, environment=env)
+    check_sources(application)
     embedded = not (context or kubeconfig)
     if embedded:
         _start(name, quiet)
