@@ -209,6 +209,17 @@ async def test_pages_are_stable_at_their_revision(store: Storage) -> None:
     assert names(store.list(PODS)) == ["b", "bb", "c", "d", "f"]
 
 
+async def test_the_past_is_told_through_many_changes_of_one_key(store: Storage) -> None:
+    (first,) = await add(store, "a")
+    second = await store.update(first.key, pod("a", x=1), expect=first.revision)
+    third = await store.update(first.key, pod("a", x=2), expect=second.revision)
+    gone = await store.delete(first.key, expect=third.revision)
+    (again,) = await add(store, "a")
+    seen = [list(store.list(PODS, revision=Revision(r)).records) for r in range(1, again.revision + 1)]
+    assert gone.revision == 5
+    assert seen == [[], [first], [second], [third], [], [again]]
+
+
 async def test_a_list_in_the_future_or_past_knowledge_is_refused(store: Storage) -> None:
     await add(store, "a", "b")
     with pytest.raises(ValueError, match="future"):
@@ -421,6 +432,15 @@ class Law(RuleBasedStateMachine):
     @rule(prefix=_PREFIXES, limit=st.integers(1, 3))
     def start_pages(self, prefix: str, limit: int) -> None:
         self.check_page(prefix, "", self.store.list(prefix, limit=limit))
+
+    @rule(prefix=_PREFIXES, limit=st.integers(0, 3), back=st.integers(0, 20))
+    def list_the_past(self, prefix: str, limit: int, back: int) -> None:
+        revision = Revision(max(1, self.store.revision - back))
+        if revision < self.floor:
+            with pytest.raises(CompactedError):
+                self.store.list(prefix, limit=limit, revision=revision)
+        else:
+            self.check_page(prefix, "", self.store.list(prefix, limit=limit, revision=revision))
 
     @precondition(lambda self: self.pages)
     @rule(limit=st.integers(1, 3))
