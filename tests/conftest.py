@@ -13,6 +13,7 @@ from lateen.cluster.api.server import ApiServer
 from lateen.cluster.api.user import ADMIN
 from lateen.cluster.storage.memory import MemoryStorage
 
+pytest_plugins = ["lateen.testing.plugin"]
 Golden = Callable[[Path, str], None]
 
 
