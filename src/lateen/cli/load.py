@@ -52,8 +52,11 @@ class Tally:
 class Load:
     """Drives ``url`` at about ``rate`` requests per second until closed; every tenth request is an order with its own id."""
 
-    def __init__(self, url: str, *, rate: float, clock: Clock, connections: int = 16) -> None:
+    def __init__(
+        self, url: str, *, rate: float, clock: Clock, connections: int = 16, keep_alive: bool = True, orders: bool = True
+    ) -> None:
         self._url, self._interval, self._clock, self._connections = url.rstrip("/"), connections / rate, clock, connections
+        self._keep_alive, self._orders = keep_alive, orders
         self.tally = Tally("idle")
         self.acknowledged: set[str] = set()
         self._turn = itertools.count(1)
@@ -62,7 +65,7 @@ class Load:
     async def running(self) -> AsyncIterator[Load]:
         """Load flows while inside."""
         # A generator of load must not hide a broken connection: every failure is seen once and counted.
-        connector = aiohttp.TCPConnector(limit=self._connections, force_close=False)
+        connector = aiohttp.TCPConnector(limit=self._connections, force_close=not self._keep_alive)
         timeout = aiohttp.ClientTimeout(total=15)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, TaskOwner("load") as owner:
             for i in range(self._connections):
@@ -88,7 +91,7 @@ class Load:
             await self._clock.sleep(self._interval - (time.perf_counter() - began))
 
     async def _request(self, session: aiohttp.ClientSession, tally: Tally) -> None:
-        order_id = uuid.uuid4().hex if next(self._turn) % 10 == 0 else ""
+        order_id = uuid.uuid4().hex if self._orders and next(self._turn) % 10 == 0 else ""
         tally.sent += 1
         began = time.perf_counter()
         try:
