@@ -76,7 +76,7 @@ def test_a_port_that_is_taken(lateen: Lateen, taken: int, option: str) -> None:
     assert f"port {taken} of 127.0.0.1" in said
     assert option in said
     lateen.run("cluster", "status", "--name", "other", code=1)
-    lateen.run("cluster", "stop", "--name", "other", code=0)
+    assert left_of(lateen.home / "home/clusters/other") == []
 
 
 def test_a_running_cluster_is_not_changed_by_asking(lateen: Lateen, taken: int) -> None:
@@ -84,3 +84,14 @@ def test_a_running_cluster_is_not_changed_by_asking(lateen: Lateen, taken: int) 
     said = lateen.run("cluster", "start", "--api-port", str(taken), code=2)
     assert f"with --api-port {settings['api_port']}" in said
     lateen.run("cluster", "start", "--api-port", str(settings["api_port"]), "--nodes", "1", code=0)
+
+
+def left_of(folder: Path) -> list[str]:
+    """Command lines of the processes that have to do with a cluster."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return [line for line in lines if str(folder) in line]

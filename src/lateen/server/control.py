@@ -55,13 +55,20 @@ def start(cluster: ClusterHome, options: StartOptions, progress: Progress = lamb
     if running_pid(cluster) is not None:
         return _as_asked(cluster, wait_ready(cluster, options.seconds), options)
     cluster.root.mkdir(parents=True, exist_ok=True)
+    fresh = not cluster.sockets()
     read_end, write_end = os.pipe()
     try:
-        _spawn(cluster, options, write_end)
+        daemon = _spawn(cluster, options, write_end)
     finally:
         os.close(write_end)
     try:
         return _follow(cluster, read_end, options.seconds, progress)
+    except DeadlineError:
+        raise  # it goes on starting
+    except (InputError, FailedError):
+        if fresh:
+            _clean_up(cluster, daemon)
+        raise
     finally:
         os.close(read_end)
 
@@ -80,7 +87,17 @@ def _as_asked(cluster: ClusterHome, settings: dict[str, Any], options: StartOpti
     return settings
 
 
-def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> None:
+def _clean_up(cluster: ClusterHome, daemon: subprocess.Popen[bytes]) -> None:
+    """After a failed start where nothing ran before: nothing is left, unless another command started the cluster meanwhile."""
+    try:
+        daemon.wait(5.0)
+    except subprocess.TimeoutExpired:
+        return
+    if running_pid(cluster) is None:
+        stop(cluster)
+
+
+def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-m", "lateen.server", "--name", cluster.name, "--report-fd", str(report)]
     asked = {
         "--nodes": options.nodes,
@@ -93,7 +110,7 @@ def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> None:
         if value is not None:
             argv += [flag, str(value)]
     with cluster.log.open("ab") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -74,9 +74,13 @@ class ClusterHome:
         digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         return socket_folder() / f"{digest}-{purpose}"
 
+    def sockets(self) -> list[Path]:
+        """The socket files that are there: none when the cluster was stopped."""
+        return list(socket_folder().glob(self.socket("*").name))
+
     def remove_sockets(self) -> None:
         """Remove the socket files of a cluster that is stopped."""
-        for left in socket_folder().glob(self.socket("*").name):
+        for left in self.sockets():
             left.unlink(missing_ok=True)
 
     def settings(self) -> dict[str, Any]:
