@@ -1,0 +1,74 @@
+"""A route change, from the API write to its effect in Envoy, while 1,000 pods start beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+
+from bench.bench_scale import deployment
+from bench.harness import Figure, percentile
+from bench.lateen import Lateen, lateen
+from lateen.aio.clock import SystemClock
+from lateen.cli.target import client_for
+from lateen.client.client import Client
+from lateen.kube.resources import DEPLOYMENTS, HTTPROUTES
+
+CHANGES, REPLICAS = 120, 1000
+CLOCK = SystemClock()
+
+
+def run() -> Iterator[Figure]:
+    """Route change to effect: p50 and p99 in ms, while 1,000 hollow pods start."""
+    with lateen() as it:
+        it.run("cluster", "start", "--fake-nodes", "20")
+        url = it.up()["urls"][0]
+        waits = asyncio.run(_measure(it, url))
+    note = f"{len(waits)} changes, worst {max(waits) * 1e3:.0f} ms"
+    for share, target in ((0.5, 15), (0.99, 60)):
+        value = percentile(waits, share) * 1e3
+        yield Figure(name=f"write to effect, p{share * 100:.0f}", value=value, unit="ms", target=target, at_most=True, note=note)
+
+
+async def _measure(it: Lateen, url: str) -> list[float]:
+    client = client_for(kubeconfig=str(it.home / "clusters/default/kubeconfig"))
+    big = deployment("big", 0)
+    big["metadata"]["namespace"] = "default"
+    await client.create(DEPLOYMENTS, {"apiVersion": "apps/v1", "kind": "Deployment", **big})
+    waits: list[float] = []
+    async with aiohttp.ClientSession() as session:
+        while len(waits) < CHANGES:
+            await _scale(client, REPLICAS)
+            while (await _status(client)).get("readyReplicas", 0) < REPLICAS:
+                waits.append(await _change(client, session, url, ("payment", 404) if len(waits) % 2 == 0 else ("catalog", 200)))
+                await CLOCK.sleep(0.02)
+            await _scale(client, 0)
+            while (await _status(client)).get("replicas", 0):
+                await CLOCK.sleep(0.1)
+    await client.close()
+    return waits
+
+
+async def _scale(client: Client, replicas: int) -> None:
+    await client.patch(DEPLOYMENTS, "big", {"spec": {"replicas": replicas}}, namespace="default")
+
+
+async def _status(client: Client) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get(DEPLOYMENTS, "big", "default")).get("status") or {}
+    return found
+
+
+async def _change(client: Client, session: aiohttp.ClientSession, url: str, wanted: tuple[str, int]) -> float:
+    """Point the route of /catalog at another service; seconds from before the write until the gateway obeys."""
+    name, status = wanted
+    path = [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/name", "value": name}]
+    start = time.perf_counter()
+    await client.patch(HTTPROUTES, "catalog", path, namespace="shop", kind="json")
+    while True:
+        async with session.get(url + "catalog") as answer:
+            await answer.read()
+            if answer.status == status:
+                return time.perf_counter() - start
