@@ -1,4 +1,4 @@
-"""A route change, from the API write to its effect in Envoy, while 1,000 pods start beside it."""
+"""A route change, from the API write to its effect in Envoy, while 1,000 pods start and end beside it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from bench.bench_scale import deployment
 from bench.harness import Figure, percentile
 from bench.lateen import Lateen, lateen
 from lateen.aio.clock import SystemClock
+from lateen.aio.tasks import TaskOwner
 from lateen.cli.target import client_for
 from lateen.client.client import Client
 from lateen.kube.resources import DEPLOYMENTS, HTTPROUTES
 
-CHANGES, REPLICAS = 120, 1000
+CHANGES, REPLICAS = 100, 1000
 CLOCK = SystemClock()
 
 
 def run() -> Iterator[Figure]:
-    """Route change to effect: p50 and p99 in ms, while 1,000 hollow pods start."""
+    """Route change to effect: p50 and p99 in ms, while 1,000 hollow pods start and end."""
     with lateen() as it:
         it.run("cluster", "start", "--fake-nodes", "20")
         url = it.up()["urls"][0]
@@ -39,21 +40,22 @@ async def _measure(it: Lateen, url: str) -> list[float]:
     big["metadata"]["namespace"] = "default"
     await client.create(DEPLOYMENTS, {"apiVersion": "apps/v1", "kind": "Deployment", **big})
     waits: list[float] = []
-    async with aiohttp.ClientSession() as session:
-        while len(waits) < CHANGES:
-            await _scale(client, REPLICAS)
-            while (await _status(client)).get("readyReplicas", 0) < REPLICAS:
-                waits.append(await _change(client, session, url, ("payment", 404) if len(waits) % 2 == 0 else ("catalog", 200)))
-                await CLOCK.sleep(0.02)
-            await _scale(client, 0)
-            while (await _status(client)).get("replicas", 0):
-                await CLOCK.sleep(0.1)
+    async with aiohttp.ClientSession() as session, TaskOwner("route") as owner:
+        owner.start(_churn(client), "churn")
+        for i in range(CHANGES):
+            waits.append(await _change(client, session, url, ("payment", 404) if i % 2 == 0 else ("catalog", 200)))
+            await CLOCK.sleep(0.05)
     await client.close()
     return waits
 
 
-async def _scale(client: Client, replicas: int) -> None:
-    await client.patch(DEPLOYMENTS, "big", {"spec": {"replicas": replicas}}, namespace="default")
+async def _churn(client: Client) -> None:
+    """1,000 pods start and end, again and again."""
+    while True:
+        for replicas in (REPLICAS, 0):
+            await client.patch(DEPLOYMENTS, "big", {"spec": {"replicas": replicas}}, namespace="default")
+            while (await _status(client)).get("replicas", 0) != replicas:
+                await CLOCK.sleep(0.05)
 
 
 async def _status(client: Client) -> dict[str, Any]:
