@@ -60,10 +60,11 @@ class Session:
         state = self._types.get(request.type_url)
         if state is None:
             return []
-        self._subscribe(state, request)
+        # A proxy that comes back says what it has: often all there is, and then no answer of its will follow.
+        known = [Name(request.type_url, n) for n in self._subscribe(state, request)]
         flight = state.flight
         if flight is None or request.response_nonce != flight.nonce:
-            return []
+            return known
         state.flight = None
         if request.HasField("error_detail"):
             self._refuse(state, flight, request.error_detail.message)
@@ -71,7 +72,8 @@ class Session:
             self._accept(state, flight, flight.put)
         return [Name(request.type_url, n) for n in (*flight.put, *flight.drop)]
 
-    def _subscribe(self, state: _Type, request: Any) -> None:
+    def _subscribe(self, state: _Type, request: Any) -> Iterable[str]:
+        """Note what the proxy asks for; the names it says that it has already."""
         first, state.open = not state.open, True
         asked = list(request.resource_names_subscribe)
         known = dict(request.initial_resource_versions) if first else {}
@@ -89,6 +91,7 @@ class Session:
             state.names.discard(name)
             for table in (state.have, state.serials, state.refused, state.dirty):
                 table.pop(name, None)
+        return known
 
     def _accept(self, state: _Type, flight: _Flight, put: Iterable[str]) -> None:
         for name in put:
