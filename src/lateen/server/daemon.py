@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lateen.aio.clock import SystemClock
+from lateen.aio.heap import pause_collections
 from lateen.aio.tasks import TaskOwner
 from lateen.aio.threads import run_blocking
 from lateen.errors import InputError, LateenError
@@ -50,6 +51,7 @@ class Reporter:
 
 def main(argv: Sequence[str]) -> int:
     """Run until told to stop; the exit code."""
+    pause_collections()
     options = _options(argv)
     logging.basicConfig(
         level=os.environ.get("LATEEN_LOG", "INFO").upper(), format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
