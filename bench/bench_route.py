@@ -1,4 +1,4 @@
-"""A route change, from the API write to its effect in Envoy, while 1,000 pods start and end beside it."""
+"""A change of weights, from the API write to its effect in Envoy, while 1,000 pods start and end beside it."""
 
 from __future__ import annotations
 
@@ -64,9 +64,10 @@ async def _status(client: Client) -> dict[str, Any]:
 
 
 async def _change(client: Client, session: aiohttp.ClientSession, url: str, wanted: tuple[str, int]) -> float:
-    """Point the route of /catalog at another service; seconds from before the write until the gateway obeys."""
+    """Give one of two services all the weight of /catalog; seconds from before the write until the gateway obeys."""
     name, status = wanted
-    path = [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/name", "value": name}]
+    backends = [{"name": n, "port": 8080, "weight": int(n == name)} for n in ("catalog", "payment")]
+    path = [{"op": "replace", "path": "/spec/rules/0/backendRefs", "value": backends}]
     start = time.perf_counter()
     await client.patch(HTTPROUTES, "catalog", path, namespace="shop", kind="json")
     while True:

@@ -67,13 +67,28 @@ async def gather(works: Iterable[Awaitable[T]]) -> list[T]:
     return [t.result() for t in tasks]
 
 
-async def outcomes(works: Iterable[Awaitable[T]]) -> list[T | Exception]:
-    """Run ``works`` together, each to its end: results and errors in order. For writes, which are not undone by cancelling."""
-    results = await asyncio.gather(*works, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, Exception):
-            raise result
-    return results  # type: ignore[return-value]
+async def outcomes(works: Iterable[Coroutine[Any, Any, T]], *, at_once: int = 32) -> list[T | Exception]:
+    """Run ``works``, ``at_once`` at a time, each to its end: results and errors in order.
+
+    For writes, which cancelling does not undo.
+    """
+    results: dict[int, T | Exception] = {}
+    waiting = list(enumerate(works))[::-1]
+
+    async def work_off() -> None:
+        while waiting:
+            i, work = waiting.pop()
+            try:
+                results[i] = await work
+            except Exception as error:  # noqa: BLE001 - the caller looks at each
+                results[i] = error
+
+    try:
+        await gather(work_off() for _ in range(min(at_once, len(waiting))))
+    finally:
+        for _, work in waiting:
+            work.close()
+    return [results[i] for i in range(len(results))]
 
 
 async def _await(work: Awaitable[T]) -> T:

@@ -28,6 +28,7 @@ Handler = Callable[[Object | None, Object | None], None]
 IndexFunction = Callable[[Object], Iterable[str]]
 _AGAIN = Backoff(first=0.05, most=5.0, jitter=0.5)
 _PAGE = 2000
+_TURN = 0.001  # seconds of handling events before others get a turn of the event loop
 _STEADY = 1.0  # seconds: a watch that ends earlier without an event counts as a failure
 
 
@@ -171,9 +172,13 @@ class Informer:
             label_selector=self.scope.label_selector,
             field_selector=self.scope.field_selector,
         )
+        turn = self._clock.monotonic()
         try:
             async for event in events:
                 self._event(event)
+                if self._clock.monotonic() - turn > _TURN:
+                    await self._clock.sleep(0)
+                    turn = self._clock.monotonic()
         finally:
             await events.aclose()  # type: ignore[attr-defined]
 

@@ -35,13 +35,17 @@ def _itself(obj: Object) -> Iterable[Key]:
 class Source:
     """Where keys come from: a change in ``informer`` that passes ``predicate`` queues ``keys`` of the old and the new object.
 
-    ``delay`` (seconds) gathers bursts: keys wait so long, and wait once.
+    ``delay`` (seconds, or a key's own) gathers bursts: keys wait so long, and wait once.
     """
 
     informer: Informer
     predicate: Predicate = _always
     keys: MapToKeys = _itself
-    delay: float = 0.0
+    delay: float | Callable[[Key], float] = 0.0
+
+    def wait(self, key: Key) -> float:
+        """Seconds that ``key`` waits."""
+        return self.delay(key) if callable(self.delay) else self.delay
 
 
 class Reconciler(Protocol):
@@ -90,7 +94,7 @@ class Controller:
                 for obj in (old, new):
                     if obj is not None:
                         for key in source.keys(obj):
-                            self.queue.add_after(key, source.delay)
+                            self.queue.add_after(key, source.wait(key))
 
         return handle
 

@@ -71,7 +71,7 @@ def test_the_application_file(refused: Refused, services: str, place: str, words
         (["bogus"], ["No such command 'bogus'"]),
         (["up", "--bogus"], ["Usage: lateen up", "No such option: --bogus"]),
         (["status", "-o", "xml"], ["'--output'", "'xml' is not one of 'text', 'json', 'yaml'"]),
-        (["cluster", "start", "--nodes", "many"], ["'--nodes'", "integer"]),
+        (["cluster", "start", "--nodes", "many"], ["'--nodes'", "'many' is not a valid int"]),
         (["cluster", "start", "--nodes", "99"], ["'--nodes'", "16"]),
         (["cluster", "start", "--name", "Not_A_Name"], ["'Not_A_Name' is not a cluster name"]),
         (["cluster", "kubeconfig"], ["no kubeconfig yet", "lateen cluster start"]),

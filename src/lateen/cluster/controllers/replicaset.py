@@ -44,6 +44,7 @@ from lateen.kube.selectors import from_selector
 from lateen.reconcile import DONE, Controller, Result, Source
 
 BATCH = 500  # pods created or deleted by one reconcile
+_PACE, _PACE_PER_POD = 0.01, 0.0002  # seconds
 
 
 def controller(kit: Kit) -> Controller:
@@ -55,8 +56,7 @@ def controller(kit: Kit) -> Controller:
         reconciler=reconciler,
         sources=[
             Source(informer=sets),
-            # Many pods become ready together: their set looks once for all of them.
-            Source(informer=pods, keys=owner_key("ReplicaSet"), delay=0.01),
+            Source(informer=pods, keys=owner_key("ReplicaSet"), delay=reconciler.pace),
             Source(informer=pods, keys=reconciler.adopters, predicate=_orphan),
         ],
         clock=kit.clock,
@@ -80,6 +80,11 @@ class ReplicaSetReconciler:
     def _seen(self, old: Object | None, new: Object | None) -> None:
         if self._deleted and (new is None or meta(new).get("deletionTimestamp")):
             self._deleted.discard(uid_of(new or old or {}))
+
+    def pace(self, key: Key) -> float:
+        """Many pods become ready together: their set looks once for all of them; a large one, with much to look at, less often."""
+        replica_set = self._sets.get(key)
+        return _PACE + _PACE_PER_POD * (spec_of(replica_set).get("replicas") or 0) if replica_set else _PACE
 
     def adopters(self, pod: Object) -> Iterable[Key]:
         """The sets in the pod's namespace whose selector matches it."""

@@ -29,7 +29,7 @@ from lateen.reconcile.events import Recorder
 log = logging.getLogger(__name__)
 
 STORAGE = (PVCS, PVS, STORAGECLASSES)
-_BURST = 32  # decisions before the event loop gets a turn
+_TURN = 0.001  # seconds of deciding before the event loop gets a turn
 _BINDINGS = 64  # in flight at a time
 _CLAIM_SECONDS = 600.0  # how long claims may take to be bound after the node is chosen
 _RETRIABLE = (ApiError, TransportError)
@@ -150,13 +150,13 @@ class Scheduler:
     # deciding
 
     async def _drain(self) -> None:
-        self._queue.advance(self._clock.monotonic())
-        decided = 0
+        turn = self._clock.monotonic()
+        self._queue.advance(turn)
         while (pod := self._queue.pop()) is not None:
             self._decide(pod)
-            decided += 1
-            if decided % _BURST == 0:
+            if self._clock.monotonic() - turn > _TURN:
                 await self._clock.sleep(0)
+                turn = self._clock.monotonic()
 
     def _decide(self, pod: Object) -> None:
         uid = uid_of(pod)
