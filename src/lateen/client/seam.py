@@ -22,7 +22,8 @@ class WatchEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. ``body`` is an object (JSON) or bytes in ``content_type``. A query key may repeat: its value is then a tuple."""
+    """One request. ``body`` is an object (JSON) or bytes in ``content_type``. A query key may repeat: its value is then a tuple.
+    ``headers`` are all that came over a socket, for upgrades and proxies."""
 
     method: str
     path: str
@@ -31,6 +32,7 @@ class Request:
     content_type: str = "application/json"
     accept: str = "application/json"
     user_agent: str = "lateen"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

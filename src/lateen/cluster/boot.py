@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,6 @@ from lateen.cluster.api.auth.tokens import StaticTokens
 from lateen.cluster.api.bootstrap import publish
 from lateen.cluster.api.https import HttpsServer
 from lateen.cluster.api.server import ApiServer
-from lateen.cluster.api.subresources.log import PodLogOptions, no_logs
 from lateen.cluster.api.user import ADMIN, UserInfo
 from lateen.cluster.controllers.kit import Kit, Settings
 from lateen.cluster.controllers.volumes import STANDARD
@@ -39,7 +38,8 @@ from lateen.cluster.node.images import StoreImages
 from lateen.cluster.node.networks.loopback import LoopbackNetwork
 from lateen.cluster.node.runtimes.fake import HollowNodes
 from lateen.cluster.node.runtimes.process import ProcessRuntime
-from lateen.cluster.node.seam import Gate, LogOptions, OpenGate
+from lateen.cluster.node.seam import Gate, OpenGate
+from lateen.cluster.reach import Reach
 from lateen.cluster.scheduler.loop import Scheduler
 from lateen.cluster.storage.memory import MemoryStorage
 from lateen.cluster.storage.seam import Storage
@@ -121,16 +121,10 @@ class Cluster:
             account_key=pki.service_account_key,
             account_admission=True,
         )
-        api.backend.logs = self._logs
+        reach = Reach(lambda node: self.machine.agent(node) if self.machine is not None else None)
+        api.read_logs_from(reach.logs)
+        api.reach_nodes_by(reach)
         return api
-
-    def _logs(self, pod: Object, options: PodLogOptions) -> AsyncIterator[bytes]:
-        """The log of a pod, from the agent of its node."""
-        node = (pod.get("spec") or {}).get("nodeName") or ""
-        agent = self.machine.agent(node) if self.machine is not None else None
-        if agent is None:
-            return no_logs(pod, options)
-        return agent.logs.read(pod, LogOptions(**{n: getattr(options, n) for n in PodLogOptions.__slots__}))
 
     async def _listen(self) -> None:
         static = StaticTokens(self.settings.folder / "pki" / "tokens.json")

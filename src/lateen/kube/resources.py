@@ -65,9 +65,9 @@ def _r(
 PODS = _r(
     "", "v1", "Pod", "pods", short="po", sub="status binding eviction log exec attach portforward proxy ephemeralcontainers resize"
 )
-SERVICES = _r("", "v1", "Service", "services", short="svc")
+SERVICES = _r("", "v1", "Service", "services", short="svc", sub="status proxy")
 ENDPOINTS = _r("", "v1", "Endpoints", "endpoints", short="ep", sub="")
-NODES = _r("", "v1", "Node", "nodes", namespaced=False, short="no")
+NODES = _r("", "v1", "Node", "nodes", namespaced=False, short="no", sub="status proxy")
 NAMESPACES = _r("", "v1", "Namespace", "namespaces", namespaced=False, short="ns", sub="status finalize")
 CONFIGMAPS = _r("", "v1", "ConfigMap", "configmaps", short="cm", sub="")
 SECRETS = _r("", "v1", "Secret", "secrets", sub="")
@@ -99,6 +99,14 @@ GRPCROUTES = _r("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes")
 REFERENCEGRANTS = _r("gateway.networking.k8s.io", "v1", "ReferenceGrant", "referencegrants", short="refgrant", sub="")
 
 
+# Subresources without an object of their own schema: the extract's source leaves them out.
+_CONNECTS = {
+    ("", "v1", "pods"): ("exec", "attach", "portforward", "proxy"),
+    ("", "v1", "services"): ("proxy",),
+    ("", "v1", "nodes"): ("proxy",),
+}
+
+
 @cache
 def builtin() -> tuple[Resource, ...]:
     """Every built-in resource of every version, alpha and beta ones included."""
@@ -114,7 +122,7 @@ def builtin() -> tuple[Resource, ...]:
             short_names=tuple(r["short"]),
             categories=tuple(r["categories"]),
             verbs=tuple(r["verbs"]),
-            subresources=tuple(r["subresources"]),
+            subresources=(*r["subresources"], *_CONNECTS.get((r["group"], r["version"], r["plural"]), ())),
         )
         for r in extract
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -104,6 +105,14 @@ class Done:
     exit_code: int
     output: str
     timed_out: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEnd:
+    """The end of a command on the caller's own descriptors. ``problem`` says why it could not be started (126)."""
+
+    exit_code: int
+    problem: str = ""
 
 
 class _Wire(asyncio.Protocol):
@@ -302,6 +311,32 @@ class ShimClient:
         done = await self._ask("exec", spec=spec, id=beside, seconds=seconds)
         return Done(done["code"], done["output"], done["timed_out"])
 
+    async def stream(
+        self,
+        argv: Sequence[str],
+        handles: Sequence[int],
+        *,
+        stdin: bool,
+        terminal: bool,
+        beside: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> StreamEnd:
+        """Run a command on ``handles``, which are taken and closed: [stdin,] stdout, stderr, or one terminal; returns at its end.
+
+        Cancelled, it leaves the command alone: the loss of its pipes or terminal is what a command may notice. ``env`` adds to
+        the environment of ``beside``, without replacing anything there."""
+        spec: dict[str, Any] = {"argv": list(argv), "more_env" if beside else "env": dict(env or {})}
+        ask = {"n": 1, "do": "stream", "spec": spec, "id": beside, "stdin": stdin, "terminal": terminal}
+        with socket.socket(socket.AF_UNIX) as wire:
+            try:
+                await self.connect()
+                await asyncio.to_thread(_send_handles, wire, str(self.socket), json.dumps(ask).encode() + b"\n", handles)
+            finally:
+                for handle in handles:
+                    os.close(handle)
+            wire.setblocking(False)
+            return await _stream_end(wire)
+
     async def lease(self, kind: str, names: Sequence[str]) -> str:
         """Hold the first free of ``names`` on this machine for as long as the shim lives; asked again, the same one."""
         return str(await self._ask("lease", kind=kind, names=list(names)))
@@ -327,3 +362,28 @@ class ShimClient:
         await self.connect()
         assert self._wire is not None
         return await self._wire.ask(do, **arguments)
+
+
+def _send_handles(wire: socket.socket, path: str, line: bytes, handles: Sequence[int]) -> None:
+    wire.settimeout(10)
+    wire.connect(path)
+    socket.send_fds(wire, [line], list(handles))
+
+
+async def _stream_end(wire: socket.socket) -> StreamEnd:
+    """The answer among the ends of processes that everybody is told of. TransportError when the shim is gone."""
+    loop, incoming = asyncio.get_running_loop(), b""
+    while True:
+        try:
+            data = await loop.sock_recv(wire, 1 << 16)
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise TransportError("the shim closed the connection")
+        *lines, incoming = (incoming + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "error" in message:
+                raise FailedError(message["error"])
+            if "result" in message:
+                return StreamEnd(exit_code=message["result"]["code"], problem=message["result"]["problem"])

@@ -1,4 +1,5 @@
-"""Short commands with an output and a time limit, beside a process or alone: probes and hooks. Used by ``server``."""
+"""Commands beside a process or alone, used by ``server``: short ones with an output and a time limit (probes and hooks), and
+ones on the caller's own file descriptors (kubectl exec)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lateen.shim import procfs
-from lateen.shim.spawn import SpawnError, spawn
+from lateen.shim.spawn import SpawnError, Stdio, spawn
 
 Reply = Callable[[dict[str, Any]], None]
 MOST = 64 * 1024
@@ -33,6 +34,7 @@ class Execs:
 
     def __init__(self, poll: select.poll) -> None:
         self._poll, self._runs, self._pipes = poll, dict[int, _Run](), dict[int, _Run]()
+        self._streams: dict[int, Reply] = {}
         self._count = 0
 
     def start(self, spec: Mapping[str, Any], seconds: float, reply: Reply) -> None:
@@ -42,7 +44,7 @@ class Execs:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         try:
-            pid = spawn({**spec, "id": mark}, output=writer)
+            pid = spawn({**spec, "id": mark}, Stdio(None, writer, writer))
         except SpawnError as error:
             os.close(reader)
             reply({"code": 126, "output": str(error), "timed_out": False})
@@ -51,6 +53,13 @@ class Execs:
             os.close(writer)
         self._runs[pid] = self._pipes[reader] = _Run(mark, reader, time.monotonic() + seconds, reply)
         self._poll.register(reader, select.POLLIN)
+
+    def stream(self, spec: Mapping[str, Any], stdio: Stdio, reply: Reply) -> None:
+        """Run ``spec`` on ``stdio``; ``reply`` gets {"code", "problem"} at its end: 126 and why, when it cannot be started."""
+        try:
+            self._streams[spawn(spec, stdio)] = reply
+        except SpawnError as error:
+            reply({"code": 126, "problem": str(error)})
 
     def readable(self, fd: int) -> bool:
         """Whether ``fd`` is a command's output; some of it is read."""
@@ -63,6 +72,8 @@ class Execs:
 
     def ended(self, pid: int, code: int) -> None:
         """A child that is no process of the owner ended."""
+        if (streams := self._streams.pop(pid, None)) is not None:
+            streams({"code": code, "problem": ""})
         run = self._runs.pop(pid, None)
         if run is None:
             return

@@ -17,7 +17,7 @@ from typing import Any
 
 from lateen.shim import procfs
 from lateen.shim.logtimes import Growth
-from lateen.shim.spawn import SpawnError, spawn
+from lateen.shim.spawn import SpawnError, Stdio, spawn
 
 Record = dict[str, Any]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,220}")
@@ -87,7 +87,7 @@ class Owner:
         try:
             log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
             try:
-                record["pid"] = spawn(spec, output=log)
+                record["pid"] = spawn(spec, Stdio(None, log, log))
             finally:
                 os.close(log)
         except (SpawnError, OSError) as error:

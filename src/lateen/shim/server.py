@@ -20,7 +20,9 @@ from typing import Any
 from lateen.shim import view
 from lateen.shim.execs import Execs
 from lateen.shim.owner import Owner, Record, public
+from lateen.shim.spawn import Stdio
 
+_CLOSE_ON_EXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 _BACKLOG = 64 << 20  # bytes waiting for one client that does not read: then it is cut off
 _TICK = 0.5  # seconds between two looks at how the logs grew
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -29,10 +31,16 @@ _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal
 class Connection:
     """One client."""
 
-    __slots__ = ("incoming", "outgoing", "socket")
+    __slots__ = ("handles", "incoming", "outgoing", "socket")
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket, self.incoming, self.outgoing = sock, b"", b""
+        self.handles: list[int] = []  # file descriptors that came with the last request
+
+    def take_handles(self) -> list[int]:
+        """The descriptors, which are the caller's to close now."""
+        taken, self.handles = self.handles, []
+        return taken
 
 
 class Server:
@@ -110,7 +118,8 @@ class Server:
 
     def _receive(self, connection: Connection) -> None:
         try:
-            data = connection.socket.recv(1 << 18)
+            data, handles, _, _ = socket.recv_fds(connection.socket, 1 << 18, 3, _CLOSE_ON_EXEC)
+            connection.handles += handles
         except BlockingIOError:
             return
         except OSError:
@@ -127,7 +136,7 @@ class Server:
             self._send(connection, {"n": ask["n"], "result": result})
 
         try:
-            _COMMANDS[ask["do"]](self, ask, reply)
+            _COMMANDS[ask["do"]](self, ask | {"handles": connection.take_handles()}, reply)
         except Exception as error:  # noqa: BLE001 - whatever a request does, the owner of all processes must go on
             traceback.print_exc(file=sys.stderr)
             self._send(connection, {"n": ask["n"], "error": f"{type(error).__name__}: {error}"})
@@ -155,6 +164,7 @@ class Server:
     def _drop(self, connection: Connection) -> None:
         if self._connections.pop(connection.socket.fileno(), None) is not None:
             self._poll.unregister(connection.socket.fileno())
+            _close(connection.take_handles())
             connection.socket.close()
 
     def _tell_end(self, record: Record) -> None:
@@ -181,15 +191,33 @@ class Server:
         reply(self._owner.forget(ask["id"]))
 
     def _exec(self, ask: Record, reply: Callable[[Any], None]) -> None:
-        """Beside the process ``id`` (its view, environment, user and folder), or alone with what ``spec`` says."""
+        self._execs.start(self._beside(ask), float(ask["seconds"]), reply)
+
+    def _stream(self, ask: Record, reply: Callable[[Any], None]) -> None:
+        """On the descriptors that came with the request: stdin (where ``stdin`` says so), stdout, stderr; or one terminal."""
+        handles: list[int] = ask["handles"]
+        try:
+            spec = self._beside(ask) | {"id": ask.get("id") or "stream"}  # marked as the container's, it ends with it
+            if ask["terminal"]:
+                stdio = Stdio(handles[0], handles[0], handles[0], terminal=True)
+            else:
+                stdio = Stdio(handles[0] if ask["stdin"] else None, handles[-2], handles[-1])
+            self._execs.stream(spec, stdio, reply)
+        finally:
+            _close(handles)
+
+    def _beside(self, ask: Record) -> Record:
+        """How to run beside the process ``id`` (its view, environment, user and folder), or alone as ``spec`` says."""
         spec = dict(ask["spec"])
         if name := ask.get("id"):
             record = self._owner.records.get(name)
             if record is None or record["exit_code"] is not None:
                 raise ValueError(f"process {name} is not running")
             beside = {k: record["spec"].get(k) for k in ("env", "cwd", "uid", "gid", "groups")}
+            more = spec.pop("more_env", {})
             spec = {**beside, **spec, "join": record["pid"] if record["spec"].get("view") else None}
-        self._execs.start(spec, float(ask["seconds"]), reply)
+            spec["env"] = {**more, **spec["env"]}
+        return spec
 
     def _lease(self, ask: Record, reply: Callable[[Any], None]) -> None:
         held = self._leases.get(ask["kind"])
@@ -213,6 +241,11 @@ class Server:
             self._owner.signal(record["id"], number, everything=True)
 
 
+def _close(handles: list[int]) -> None:
+    for handle in handles:
+        os.close(handle)
+
+
 def _first_free(names: list[str]) -> tuple[str, socket.socket]:
     """The first abstract socket name that nobody on this machine holds, and the socket that holds it from now on."""
     for name in names:
@@ -232,6 +265,7 @@ _COMMANDS: dict[str, Callable[[Server, Record, Callable[[Any], None]], None]] = 
     "signal": Server._signal,
     "forget": Server._forget,
     "exec": Server._exec,
+    "stream": Server._stream,
     "lease": Server._lease,
     "stop": Server._stop_command,
 }

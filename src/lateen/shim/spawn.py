@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import select
 import signal
+import termios
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from lateen.shim import view
@@ -15,16 +18,26 @@ from lateen.shim.procfs import MARK
 _PREPARE_SECONDS = 10  # a mount may hang on a dead disk: the shim must not
 
 
+@dataclass(frozen=True, slots=True)
+class Stdio:
+    """File descriptors for a new process; without ``stdin`` it reads nothing. ``terminal``: they are one, and it controls it."""
+
+    stdin: int | None
+    stdout: int
+    stderr: int
+    terminal: bool = False
+
+
 class SpawnError(Exception):
     """The process could not be started; the text says why."""
 
 
-def spawn(spec: Mapping[str, Any], *, output: int) -> int:
-    """Start ``spec["argv"]`` with stdout and stderr on the file descriptor ``output``; the pid. SpawnError."""
+def spawn(spec: Mapping[str, Any], stdio: Stdio) -> int:
+    """Start ``spec["argv"]`` on ``stdio``; the pid. SpawnError."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _child(spec, output, writer)
+        _child(spec, stdio, writer)
     os.close(writer)
     poll = select.poll()
     poll.register(reader, select.POLLIN)
@@ -38,9 +51,9 @@ def spawn(spec: Mapping[str, Any], *, output: int) -> int:
     return pid
 
 
-def _child(spec: Mapping[str, Any], output: int, problems: int) -> NoReturn:
+def _child(spec: Mapping[str, Any], stdio: Stdio, problems: int) -> NoReturn:
     try:
-        _prepare(spec, output)
+        _prepare(spec, stdio)
         _execute(spec["argv"], spec["env"] | {MARK: spec["id"]})
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it and this copy must end
         os.write(problems, _sentence(spec, error).encode(errors="replace")[:4000])
@@ -56,15 +69,13 @@ def _sentence(spec: Mapping[str, Any], error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _prepare(spec: Mapping[str, Any], output: int) -> None:
+def _prepare(spec: Mapping[str, Any], stdio: Stdio) -> None:
     signal.set_wakeup_fd(-1)
     for number in sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.setsid()
-    nothing = os.open("/dev/null", os.O_RDONLY)
-    for fd, place in ((nothing, 0), (output, 1), (output, 2)):
-        os.dup2(fd, place)
+    _connect(stdio, spec.get("uid"))
     for folder in spec.get("cgroups") or ():
         _write(f"{folder}/cgroup.procs", "0")
     if spec.get("oom_score_adj") is not None:
@@ -78,6 +89,17 @@ def _prepare(spec: Mapping[str, Any], output: int) -> None:
         view.enter(spec["view"])
     _become(spec)
     os.chdir(spec.get("cwd") or "/")
+
+
+def _connect(stdio: Stdio, uid: int | None) -> None:
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    stdin = nothing if stdio.stdin is None else stdio.stdin
+    for fd, place in ((stdin, 0), (stdio.stdout, 1), (stdio.stderr, 2)):
+        os.dup2(fd, place)
+    if stdio.terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if uid is not None and os.geteuid() == 0:
+            os.fchown(0, uid, -1)  # so that the user can open it by its name
 
 
 def _become(spec: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from lateen.cluster.node.agent import NodeAgent, NodeSettings
 from lateen.cluster.node.images import HostImages
 from lateen.cluster.node.networks.loopback import LoopbackNetwork
 from lateen.cluster.node.runtimes.fake import HollowNodes
-from lateen.cluster.node.seam import Blocked, ContainerSpec, ContainerState
+from lateen.cluster.node.seam import Blocked, CommandEnd, ContainerSpec, ContainerState, Stdio
 from lateen.cluster.node.status import TRAFFIC_READY
 from lateen.cluster.storage.memory import MemoryStorage
 from lateen.errors import NotFoundError
@@ -83,6 +83,9 @@ class ScriptedRuntime:
     async def exec(self, container_id: str, argv: Sequence[str], *, seconds: float) -> tuple[int, bytes]:
         self.story.append(f"exec {' '.join(argv)}")
         return self.exec_code, b"said"
+
+    async def stream(self, container_id: str, argv: Sequence[str], stdio: Stdio) -> CommandEnd:
+        raise NotImplementedError
 
     async def remove(self, container_id: str) -> None:
         self.known.pop(container_id, None)

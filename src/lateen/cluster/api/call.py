@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lateen.aio.clock import Clock
     from lateen.cluster.api.auth.rbac import Rbac
     from lateen.cluster.api.auth.tokens import ServiceAccountTokens
+    from lateen.cluster.api.streaming.seam import Nodes, Upgrade
     from lateen.cluster.api.subresources.log import LogSource
     from lateen.cluster.api.user import UserInfo
     from lateen.cluster.api.watching import WatchStream, WatchStreams
@@ -92,7 +93,7 @@ class ListBody:
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """One answer. At most one of record, obj, listed, raw, watch and stream is set."""
+    """One answer. At most one of record, obj, listed, raw, watch, stream and upgrade is set."""
 
     status: int = 200
     record: Record | None = None
@@ -103,6 +104,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     watch: WatchStream | None = None
     stream: AsyncIterator[bytes] | None = None
+    upgrade: Upgrade | None = None
 
     def parts(self) -> tuple[bytes, ...]:
         """The bytes of what this answers with, in pieces."""
@@ -178,6 +180,7 @@ class Backend:
     addresses: ServiceAddresses
     access: Access
     logs: LogSource
+    nodes: Nodes
     account_admission: bool = False
     locks: KeyLocks = field(default_factory=KeyLocks)
     list_cache: dict[str, tuple[int, bytes]] = field(default_factory=dict)

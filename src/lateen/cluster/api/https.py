@@ -23,6 +23,7 @@ from lateen.cluster.api import statuses
 from lateen.cluster.api.auth.authenticator import Authenticator
 from lateen.cluster.api.call import Answer
 from lateen.cluster.api.server import ApiServer, failure
+from lateen.cluster.api.streaming.websocket import serve_upgrade
 from lateen.cluster.api.user import UserInfo
 from lateen.errors import ApiError, UnauthorizedError
 
@@ -134,6 +135,8 @@ class HttpsServer:
             answer = failure(error)
         else:
             answer = await self._api.handle(request, user)
+        if answer.upgrade is not None:
+            return await serve_upgrade(raw, answer.upgrade)
         if answer.watch is not None:
             return await _stream(raw, answer, answer.watch.chunks())
         if answer.stream is not None:
@@ -151,6 +154,7 @@ class HttpsServer:
             content_type=headers.get("Content-Type", "application/json"),
             accept=headers.get("Accept", "application/json"),
             user_agent=headers.get("User-Agent", ""),
+            headers=headers,
         )
 
     def _user(self, raw: web.BaseRequest) -> UserInfo:

@@ -36,6 +36,7 @@ from lateen.cluster.api.paths import ResourcePath, parse_path
 from lateen.cluster.api.presenting import present
 from lateen.cluster.api.registry import Registry, Served
 from lateen.cluster.api.strategies.definitions import serve
+from lateen.cluster.api.streaming.seam import Nodes, NoNodes
 from lateen.cluster.api.subresources.log import LogSource, no_logs
 from lateen.cluster.api.subresources.table import subresource_for
 from lateen.cluster.api.user import UserInfo
@@ -99,6 +100,7 @@ class ApiServer:
             addresses=ServiceAddresses(service_network or addresses.service_network(0)),
             access=Access(self.rbac, self.accounts, self._user_of),
             logs=no_logs,
+            nodes=NoNodes(),
             account_admission=account_admission,
         )
         self.authenticator: Authenticator | None = None
@@ -142,6 +144,10 @@ class ApiServer:
         """Where ``pods/log`` reads from now on: boot gives the node agents' logs."""
         self.backend.logs = source
 
+    def reach_nodes_by(self, nodes: Nodes) -> None:
+        """How containers are reached from now on (exec, attach, port-forward, proxies): boot gives the node agents."""
+        self.backend.nodes = nodes
+
     async def publish(self, host: str, port: int) -> None:
         """Say where the server is: the Service ``kubernetes`` and its EndpointSlice in ``default``."""
         self.url = f"https://{host}:{port}"
@@ -166,7 +172,7 @@ class ApiServer:
             answer = await self._answered(request, user, path, served)
         finally:
             inflight[kind] -= 1
-        streams = answer.watch is not None or answer.stream is not None
+        streams = answer.watch is not None or answer.stream is not None or answer.upgrade is not None
         labels = _labels(request.method, path if served is not None else None, _truthy(request.query.get("watch")))
         self.metrics.observe(labels, answer.status, None if streams else self.backend.clock.monotonic() - start)
         return answer

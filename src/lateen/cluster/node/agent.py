@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.node_object import capacity
 from lateen.cluster.node.registration import RENEW, Registration
 from lateen.cluster.node.seam import ContainerState, Gate, Images, PodNetwork, Runtime
+from lateen.cluster.node.streams import CommandSession, Wanted, open_session
 from lateen.cluster.node.worker import PodWorker, remove_folder
-from lateen.errors import LateenError
+from lateen.errors import LateenError, ServerError
 from lateen.kube.meta import Object, key_of, meta, uid_of
 from lateen.kube.resources import CONFIGMAPS, PODS, SECRETS
 from lateen.reconcile.events import Recorder
@@ -161,6 +162,18 @@ class NodeAgent:
             await self.context.runtime.remove(state.id)
         await self.context.network.detach(uid)
         await asyncio.to_thread(remove_folder, self.context, uid)
+
+    def exec(self, pod: Object, container: str, argv: Sequence[str], wanted: Wanted) -> Callable[[], CommandSession]:
+        """What starts a command in a container. ServerError, worded as the kubelet does, when that does not run."""
+        attempt = self._running(pod, container)
+        return lambda: open_session(self.context.runtime, attempt.id, argv, wanted)
+
+    def _running(self, pod: Object, container: str) -> ContainerState:
+        worker = self._workers.get(uid_of(pod))
+        found = worker.attempt(container) if worker is not None else None
+        if found is None or found.exit_code is not None:
+            raise ServerError(f'unable to upgrade connection: container not found ("{container}")')
+        return found
 
     def retire(self) -> None:
         """Look at nothing any more: this agent is about to end, and another one may take its place."""

@@ -192,7 +192,8 @@ def container_name(pod: Object, asked: str) -> str:
     inits = [c["name"] for c in spec.get("initContainers") or ()]
     pod_name = meta(pod).get("name")
     if asked:
-        if asked not in mains + inits:
+        ephemeral = [c["name"] for c in spec.get("ephemeralContainers") or ()]
+        if asked not in mains + inits + ephemeral:
             raise BadRequestError(f"container {asked} is not valid for pod {pod_name}")
         return asked
     if len(mains) == 1 and not inits:
@@ -210,7 +211,8 @@ def container_name(pod: Object, asked: str) -> str:
 
 def _status_of(pod: Object, name: str) -> Object:
     status = pod.get("status") or {}
-    every = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    every = [s for kind in kinds for s in status.get(kind) or ()]
     return next((s for s in every if s["name"] == name), {})
 
 

@@ -121,6 +121,29 @@ class Images(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stdio:
+    """File descriptors for a command: one terminal as ``stdout``, or three pipes (``stdin`` None: it reads nothing)."""
+
+    stdin: int | None
+    stdout: int
+    stderr: int | None
+    terminal: bool = False
+
+    @property
+    def handles(self) -> list[int]:
+        """All of them, in order."""
+        return [h for h in (self.stdin, self.stdout, self.stderr) if h is not None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandEnd:
+    """How a streamed command ended. ``problem`` says why it could not be started."""
+
+    exit_code: int
+    problem: str = ""
+
+
 class Runtime(Protocol):
     """Runs containers. Every method is idempotent by container id, because the daemon may have died in the middle."""
 
@@ -148,6 +171,11 @@ class Runtime(Protocol):
 
     async def exec(self, container_id: str, argv: Sequence[str], *, seconds: float) -> tuple[int, bytes]:
         """Run a command beside the container with its environment: (exit code, output). For probes and hooks."""
+        ...
+
+    async def stream(self, container_id: str, argv: Sequence[str], stdio: Stdio) -> CommandEnd:
+        """Run a command beside the container on ``stdio``, whose descriptors are taken and closed. Returns at its end;
+        cancelled, it lets the command go on. FailedError when the container does not run. The command ends with the container."""
         ...
 
     async def remove(self, container_id: str) -> None:

@@ -98,6 +98,10 @@ class PodWorker:
             container.release()
         self._wake.set()
 
+    def attempt(self, container: str) -> ContainerState | None:
+        """The newest attempt of a container by its name."""
+        return next((c.current for c in self.containers if c.name == container), None)
+
     @property
     def removed(self) -> bool:
         """Whether the object is gone."""

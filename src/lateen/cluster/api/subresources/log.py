@@ -40,7 +40,7 @@ async def read(backend: Backend, call: Call) -> Answer:
         raise statuses.not_found(call.served.resource, call.name)
     pod = record.obj
     options = _options(backend, call)
-    container = _container(pod, options.container)
+    container = container_of(pod, options.container)
     if not (pod.get("spec") or {}).get("nodeName"):
         raise statuses.bad_request(f"pod {call.name} does not have a host assigned")
     options = PodLogOptions(**{n: getattr(options, n) for n in PodLogOptions.__slots__} | {"container": container})
@@ -84,7 +84,8 @@ def _options(backend: Backend, call: Call) -> PodLogOptions:
     )
 
 
-def _container(pod: Object, wanted: str) -> str:
+def container_of(pod: Object, wanted: str) -> str:
+    """The container that is meant, by name or by default. BadRequestError."""
     spec = pod.get("spec") or {}
     every = [c["name"] for kind in ("initContainers", "containers", "ephemeralContainers") for c in spec.get(kind) or ()]
     name = pod["metadata"]["name"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Verb
 from lateen.cluster.api.registry import Served
-from lateen.cluster.api.subresources import binding, eviction, log, scale, token
+from lateen.cluster.api.subresources import binding, command, eviction, log, scale, token
 from lateen.cluster.api.verbs.get import get
 from lateen.cluster.api.verbs.patch import patch
 from lateen.cluster.api.verbs.update import update
@@ -54,6 +54,7 @@ SUBRESOURCES = Subresources(
         ("core/namespaces", "finalize"): Subresource({"PUT": update}),
         ("core/pods", "binding"): Subresource({"POST": binding.bind}, ("", "v1", "Binding")),
         ("core/pods", "eviction"): Subresource({"POST": eviction.evict}, ("policy", "v1", "Eviction")),
+        ("core/pods", "exec"): Subresource({"GET": command.run, "POST": command.run}, ("", "v1", "PodExecOptions")),
         ("core/pods", "log"): Subresource({"GET": log.read}),
         ("core/serviceaccounts", "token"): Subresource({"POST": token.issue}, ("authentication.k8s.io", "v1", "TokenRequest")),
         ("core/pods", "ephemeralcontainers"): _VIEW,

@@ -15,7 +15,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lateen.cluster.node.seam import ContainerSpec, ContainerState
+from lateen.cluster.node.seam import CommandEnd, ContainerSpec, ContainerState, Stdio
 from lateen.errors import FailedError
 from lateen.kube.meta import Object
 from lateen.shim.client import Process, ShimClient, Spawn
@@ -59,6 +59,13 @@ class ProcessRuntime:
         if done.timed_out:
             return done.exit_code, f"command {' '.join(argv)!r} timed out after {seconds:g}s".encode()
         return done.exit_code, done.output.encode()
+
+    async def stream(self, container_id: str, argv: Sequence[str], stdio: Stdio) -> CommandEnd:
+        env = {"TERM": "xterm"} if stdio.terminal else {}
+        end = await self._shim.stream(
+            argv, stdio.handles, stdin=stdio.stdin is not None, terminal=stdio.terminal, beside=container_id, env=env
+        )
+        return CommandEnd(exit_code=end.exit_code, problem=end.problem)
 
     async def remove(self, container_id: str) -> None:
         await self._shim.forget(container_id)

@@ -1,0 +1,224 @@
+"""kubectl's long conversations with containers, against an embedded cluster with a real node: exec and what is like it."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import kubernetes
+import pytest
+import uvloop
+from kubernetes import stream
+
+from lateen.images.build import BuildRequest, build
+from lateen.images.layout import ImageStore
+from lateen.testing import embedded_cluster
+
+KUBECTL = str(Path(sys.executable).with_name("kubectl"))
+
+
+class Rig:
+    """A cluster with one real node on a thread of its own, and kubectl pointed at it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.kubeconfig, self.image = folder, Path(), ""
+        self._loop, self._ready, self._stop = uvloop.new_event_loop(), threading.Event(), asyncio.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(30)
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:  # noqa: BLE001 - the test thread raises it
+            self._failure = error
+        finally:
+            self._ready.set()
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        async with embedded_cluster(self.folder, nodes=1, fake_nodes=0) as cluster:
+            context = self.folder / "context"
+            context.mkdir()
+            (context / "hello").write_text("hello")
+            request = BuildRequest(name="app", context=context, command=["sleep", "3600"], tags=["1"])
+            self.image = build(ImageStore(cluster.images), request).reference
+            self.kubeconfig = cluster.kubeconfig
+            self._ready.set()
+            await self._stop.wait()
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.folder / "cache")}
+
+    def run(self, *args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([KUBECTL, *args], input=stdin, capture_output=True, timeout=60, env=self.env, check=False)
+
+    def kubectl(self, *args: str, stdin: bytes = b"") -> str:
+        done = self.run(*args, stdin=stdin)
+        assert done.returncode == 0, f"kubectl {' '.join(args)}\n{(done.stdout + done.stderr).decode()}"
+        return done.stdout.decode()
+
+    def pod(self, name: str, *command: str, **container: object) -> None:
+        """A running pod."""
+        spec = {"containers": [{"name": "app", "image": self.image, "command": list(command), **container}]}
+        spec["terminationGracePeriodSeconds"] = 1  # type: ignore[assignment]
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(pod).encode())
+        self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=20s")
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    rig = Rig(tmp_path_factory.mktemp("streams"))
+    rig.pod("app", "sleep", "3600")
+    yield rig
+    rig.close()
+
+
+def test_exec_gives_output_errors_and_the_exit_code(rig: Rig) -> None:
+    done = rig.run("exec", "app", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert done.stdout == b"out\n"
+    assert done.stderr == b"err\ncommand terminated with exit code 7\n"
+    assert done.returncode == 7
+
+
+def test_exec_carries_stdin_to_its_end(rig: Rig) -> None:
+    data = os.urandom(3_000_000)
+    assert rig.run("exec", "-i", "app", "--", "cat", stdin=data).stdout == data
+
+
+class Terminal:
+    """kubectl at a terminal of our own."""
+
+    def __init__(self, rig: Rig, *args: str) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 111, 0, 0))
+        self.process = subprocess.Popen(
+            [KUBECTL, *args], stdin=slave, stdout=slave, stderr=slave, env=rig.env, start_new_session=True, close_fds=True
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def expect(self, text: str, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < end, f"{text!r} never came: {self.seen!r}"
+            if select.select([self.master], [], [], 0.1)[0]:
+                try:
+                    self.seen += os.read(self.master, 4096).decode()
+                except OSError:  # the other end was closed
+                    assert text in self.seen, self.seen
+        self.seen = self.seen.partition(text)[2]
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        os.kill(self.process.pid, signal.SIGWINCH)
+
+    def end(self) -> int:
+        code = self.process.wait(20)
+        os.close(self.master)
+        return code
+
+
+def test_exec_at_a_terminal_knows_its_size_and_ends_with_the_shell(rig: Rig) -> None:
+    terminal = Terminal(rig, "exec", "-it", "app", "--", "sh", "-c", "PS1='$ ' exec sh -i")
+    terminal.expect("$ ")
+    terminal.type("tty; stty size\n")
+    terminal.expect("/dev/pts/")
+    terminal.expect("33 111")
+    terminal.resize(20, 77)
+    time.sleep(0.3)
+    terminal.type("stty size; echo $TERM\n")
+    terminal.expect("20 77")
+    terminal.expect("xterm")
+    terminal.type("sleep 100\n")
+    time.sleep(0.2)
+    terminal.type("\x03")
+    terminal.type("exit 5\n")
+    terminal.expect("exit code 5")
+    assert terminal.end() == 5
+
+
+def test_exec_says_what_is_wrong(rig: Rig) -> None:
+    done = rig.run("exec", "app", "--", "no-such-command")
+    assert done.returncode == 1
+    assert b'exec: "no-such-command": executable file not found in $PATH' in done.stderr
+    assert b"container other is not valid for pod app" in rig.run("exec", "app", "-c", "other", "--", "true").stderr
+    assert b'pods "nope" not found' in rig.run("exec", "nope", "--", "true").stderr
+
+
+def test_exec_needs_create_as_well_as_get(rig: Rig) -> None:
+    rig.kubectl("create", "role", "reads", "--verb=get", "--resource=pods,pods/exec")
+    rig.kubectl("create", "rolebinding", "reads", "--role=reads", "--user=ann")
+    refused = rig.run("exec", "app", "--as=ann", "--", "true")
+    assert refused.returncode == 1
+    assert b'cannot create resource "pods/exec" in API group ""' in refused.stderr
+    rig.kubectl("create", "role", "runs", "--verb=create", "--resource=pods/exec")
+    rig.kubectl("create", "rolebinding", "runs", "--role=runs", "--user=ann")
+    assert rig.kubectl("exec", "app", "--as=ann", "--", "echo", "may") == "may\n"
+
+
+def test_the_python_client_streams_too(rig: Rig) -> None:
+    with kubernetes.config.new_client_from_config(str(rig.kubeconfig)) as client:  # type: ignore[no-untyped-call]
+        core = kubernetes.client.CoreV1Api(client)
+        connect = core.connect_get_namespaced_pod_exec
+        talk = stream.stream(
+            connect, "app", "default", command=["sh"], stdin=True, stdout=True, stderr=True, _preload_content=False
+        )
+        talk.write_stdin("echo $((6*7)); echo no >&2; exit 3\n")
+        talk.run_forever(timeout=10)
+        assert talk.read_stdout() == "42\n"
+        assert talk.read_stderr() == "no\n"
+        assert talk.returncode == 3
+        talk.sock.shutdown()
+
+
+def test_what_exec_left_behind_ends_with_the_container(rig: Rig) -> None:
+    rig.pod("leaves", "sleep", "3600")
+    rig.kubectl("exec", "leaves", "--", "sh", "-c", "sleep 4242 & echo $!")
+    assert _sleeping("4242")
+    rig.kubectl("delete", "pod", "leaves", "--wait")
+    assert not _sleeping("4242")
+
+
+def _sleeping(seconds: str) -> bool:
+    return any(f"sleep\0{seconds}\0" == p.read_text() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists())
+
+
+def test_cp_copies_both_ways(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/data").write_bytes(os.urandom(2_000_000))
+    (tmp_path / "in/link").symlink_to("data")
+    place = tmp_path / "there"  # a process container shares the machine's files
+    place.mkdir()
+    rig.kubectl("cp", str(tmp_path / "in"), f"app:{place}")
+    assert (place / "in/data").read_bytes() == (tmp_path / "in/data").read_bytes()
+    rig.kubectl("cp", f"app:{place}/in/data", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "in/data").read_bytes()
+    missing = rig.run("cp", f"app:{place}/nothing", str(tmp_path / "no"))
+    assert b"Cannot stat: No such file" in missing.stdout + missing.stderr
