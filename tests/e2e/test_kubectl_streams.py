@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import json
 import os
 import pty
@@ -75,10 +76,10 @@ class Rig:
         assert done.returncode == 0, f"kubectl {' '.join(args)}\n{(done.stdout + done.stderr).decode()}"
         return done.stdout.decode()
 
-    def pod(self, name: str, *command: str, **container: object) -> None:
+    def pod(self, name: str, *command: str, restart: str = "Always", **container: object) -> None:
         """A running pod."""
-        spec = {"containers": [{"name": "app", "image": self.image, "command": list(command), **container}]}
-        spec["terminationGracePeriodSeconds"] = 1  # type: ignore[assignment]
+        containers = [{"name": "app", "image": self.image, "command": list(command), **container}]
+        spec = {"containers": containers, "restartPolicy": restart, "terminationGracePeriodSeconds": 1}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
         self.kubectl("apply", "-f", "-", stdin=json.dumps(pod).encode())
         self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=20s")
@@ -222,3 +223,48 @@ def test_cp_copies_both_ways(rig: Rig, tmp_path: Path) -> None:
     assert (tmp_path / "back").read_bytes() == (tmp_path / "in/data").read_bytes()
     missing = rig.run("cp", f"app:{place}/nothing", str(tmp_path / "no"))
     assert b"Cannot stat: No such file" in missing.stdout + missing.stderr
+
+
+def test_attach_joins_output_and_stdin_of_a_container(rig: Rig) -> None:
+    rig.pod(
+        "echoes", "sh", "-c", "while read line; do echo got $line; done; echo over", restart="Never", stdin=True, stdinOnce=True
+    )
+    with subprocess.Popen(
+        [KUBECTL, "attach", "-i", "echoes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=rig.env, bufsize=0
+    ) as client:
+        assert client.stdin and client.stdout
+        client.stdin.write(b"one\n")
+        assert client.stdout.read(8) == b"got one\n"
+        client.stdin.write(b"two\n")
+        client.stdin.close()
+        assert client.stdout.read() == b"got two\nover\n"
+        assert client.wait(10) == 0
+    assert rig.kubectl("logs", "echoes").startswith("got one\ngot two\nover\n")
+
+
+def test_run_at_a_terminal_types_to_the_container(rig: Rig) -> None:
+    run = ("run", "-it", "--rm", "--restart=Never", f"--image={rig.image}", "typed", "--", "sh", "-c", "PS1='$ ' exec sh -i")
+    terminal = Terminal(rig, *run)
+    terminal.expect("If you don't see a command prompt")
+    terminal.type("stty size\n")
+    terminal.expect("33 111")
+    terminal.resize(20, 77)
+    time.sleep(0.3)
+    terminal.type("stty size\n")
+    terminal.expect("20 77")
+    terminal.type("exit 0\n")
+    terminal.expect('pod "typed" deleted')
+    assert terminal.end() == 0
+
+
+def test_run_with_a_pipe_gives_the_answer(rig: Rig) -> None:
+    done = rig.run("run", "-i", "--rm", "--restart=Never", f"--image={rig.image}", "sums", "--", "sha256sum", stdin=b"lateen")
+    assert done.stdout.decode().split()[0] == hashlib.sha256(b"lateen").hexdigest()
+
+
+def test_attach_follows_a_container_without_stdin(rig: Rig) -> None:
+    rig.pod("ticks", "sh", "-c", "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done")
+    with subprocess.Popen([KUBECTL, "attach", "ticks"], stdout=subprocess.PIPE, env=rig.env, bufsize=0) as client:
+        assert client.stdout
+        assert client.stdout.read(4) == b"tick"
+        client.terminate()

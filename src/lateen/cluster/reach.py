@@ -31,6 +31,9 @@ class Reach:
     def exec(self, pod: Object, argv: Sequence[str], options: StreamOptions) -> Opener:
         return self._agent(pod).exec(pod, options.container, argv, _wanted(options))
 
+    def attach(self, pod: Object, options: StreamOptions) -> Opener:
+        return self._agent(pod).attach(pod, options.container, _wanted(options))
+
     def _agent(self, pod: Object) -> NodeAgent:
         agent = self._agent_of((pod.get("spec") or {}).get("nodeName") or "")
         if agent is None:

@@ -54,7 +54,8 @@ class Spawn:
     """A process to start. ``mounts`` (source, target, read-only) give it a view of the file system of its own.
 
     ``layers`` (source, target, folder for changes) are laid over it copy-on-write, read-only where the kernel cannot. ``base`` is
-    the root folder the view starts from, default the host's. ``log`` receives stdout and stderr, raw.
+    the root folder the view starts from, default the host's. ``log`` receives stdout and stderr, raw. ``stdin`` keeps a pipe open
+    to it, ``terminal`` gives it one: see ``ShimClient.input``.
     """
 
     id: str
@@ -72,6 +73,8 @@ class Spawn:
     mounts: Sequence[tuple[str, str, bool]] | None = None
     layers: Sequence[tuple[str, str, str]] = ()
     base: Path | None = None
+    stdin: bool = False
+    terminal: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def wire(self) -> dict[str, Any]:
@@ -89,6 +92,8 @@ class Spawn:
             "rlimits": dict(self.rlimits),
             "oom_score_adj": self.oom_score_adj,
             "cgroups": [str(c) for c in self.cgroups],
+            "stdin": self.stdin,
+            "terminal": self.terminal,
             "labels": dict(self.labels),
         }
         if self.mounts is not None:
@@ -337,6 +342,16 @@ class ShimClient:
             wire.setblocking(False)
             return await _stream_end(wire)
 
+    async def input(self, name: str) -> int:
+        """A descriptor that writes to the process' stdin, or is our end of its terminal; the caller closes it. FailedError when it
+        was not started with one, or that is closed."""
+        await self.connect()
+        return await asyncio.to_thread(_receive_handle, str(self.socket), name)
+
+    async def end_input(self, name: str) -> None:
+        """Let the process' stdin end, once everybody who has it lets go. Nothing happens to a terminal."""
+        await self._ask("end_input", id=name)
+
     async def lease(self, kind: str, names: Sequence[str]) -> str:
         """Hold the first free of ``names`` on this machine for as long as the shim lives; asked again, the same one."""
         return str(await self._ask("lease", kind=kind, names=list(names)))
@@ -367,7 +382,10 @@ class ShimClient:
 def _send_handles(wire: socket.socket, path: str, line: bytes, handles: Sequence[int]) -> None:
     wire.settimeout(10)
     wire.connect(path)
-    socket.send_fds(wire, [line], list(handles))
+    if handles:
+        socket.send_fds(wire, [line], list(handles))
+    else:
+        wire.sendall(line)
 
 
 async def _stream_end(wire: socket.socket) -> StreamEnd:
@@ -387,3 +405,20 @@ async def _stream_end(wire: socket.socket) -> StreamEnd:
                 raise FailedError(message["error"])
             if "result" in message:
                 return StreamEnd(exit_code=message["result"]["code"], problem=message["result"]["problem"])
+
+
+def _receive_handle(path: str, name: str) -> int:
+    with socket.socket(socket.AF_UNIX) as wire:
+        _send_handles(wire, path, json.dumps({"n": 1, "do": "input", "id": name}).encode() + b"\n", ())
+        incoming = b""
+        while True:
+            data, handles, _, _ = socket.recv_fds(wire, 1 << 16, 1)
+            if handles:
+                os.set_inheritable(handles[0], False)
+                return handles[0]
+            if not data:
+                raise TransportError("the shim closed the connection")
+            *lines, incoming = (incoming + data).split(b"\n")
+            for message in map(json.loads, lines):
+                if "error" in message:
+                    raise FailedError(message["error"])

@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lateen.shim import procfs
+from lateen.shim.inputs import Inputs, close_ends
 from lateen.shim.logtimes import Growth
-from lateen.shim.spawn import SpawnError, Stdio, spawn
+from lateen.shim.spawn import SpawnError, spawn
 
 Record = dict[str, Any]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,220}")
@@ -39,6 +40,7 @@ class Owner:
         self._alive: dict[int, Record] = {}
         self._adopted: dict[int, Record] = {}  # by pidfd: processes of a shim that was killed
         self._growth: dict[str, Growth] = {}
+        self.inputs = Inputs(poll)
         self._boot = procfs.boot_id()
         self.stopping = False  # ends from now on are the shim's doing
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
@@ -87,7 +89,7 @@ class Owner:
         try:
             log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
             try:
-                record["pid"] = spawn(spec, Stdio(None, log, log))
+                record["pid"] = self._spawn(spec, log)
             finally:
                 os.close(log)
         except (SpawnError, OSError) as error:
@@ -98,6 +100,13 @@ class Owner:
         self._save(record)
         self._watch_log(record)
         return record
+
+    def _spawn(self, spec: Record, log: int) -> int:
+        stdio = self.inputs.open(spec["id"], log, stdin=bool(spec.get("stdin")), terminal=bool(spec.get("terminal")))
+        try:
+            return spawn(spec, stdio)
+        finally:
+            close_ends(stdio)
 
     def _watch_log(self, record: Record) -> None:
         try:
@@ -142,6 +151,7 @@ class Owner:
         record.update(exit_code=code, finished_at=now(), reason=reason, message=message)
         if record["pid"]:
             _kill(procfs.strays(record["pid"], record["id"], os.getpid()), signal.SIGKILL)
+        self.inputs.close(record["id"])
         growth = self._growth.pop(record["id"], None)
         if growth is not None:
             growth.close()

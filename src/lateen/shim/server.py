@@ -107,7 +107,7 @@ class Server:
                 self._flush(connection)
             if events & ~select.POLLOUT and fd in self._connections:
                 self._receive(connection)
-        elif not self._execs.readable(fd):
+        elif not self._execs.readable(fd) and not self._owner.inputs.readable(fd):
             self._owner.adopted_ended(fd)
 
     def _accept(self) -> None:
@@ -135,8 +135,12 @@ class Server:
         def reply(result: Any) -> None:
             self._send(connection, {"n": ask["n"], "result": result})
 
+        def give(handle: int) -> None:
+            line = json.dumps({"n": ask["n"], "result": True}).encode() + b"\n"
+            socket.send_fds(connection.socket, [line], [handle])
+
         try:
-            _COMMANDS[ask["do"]](self, ask | {"handles": connection.take_handles()}, reply)
+            _COMMANDS[ask["do"]](self, ask | {"handles": connection.take_handles(), "give": give}, reply)
         except Exception as error:  # noqa: BLE001 - whatever a request does, the owner of all processes must go on
             traceback.print_exc(file=sys.stderr)
             self._send(connection, {"n": ask["n"], "error": f"{type(error).__name__}: {error}"})
@@ -206,6 +210,14 @@ class Server:
         finally:
             _close(handles)
 
+    def _input(self, ask: Record, reply: Callable[[Any], None]) -> None:
+        """What to type to; on a connection of its own, because it goes with the answer."""
+        ask["give"](self._owner.inputs.handle(ask["id"]))
+
+    def _end_input(self, ask: Record, reply: Callable[[Any], None]) -> None:
+        self._owner.inputs.end(ask["id"])
+        reply(True)
+
     def _beside(self, ask: Record) -> Record:
         """How to run beside the process ``id`` (its view, environment, user and folder), or alone as ``spec`` says."""
         spec = dict(ask["spec"])
@@ -266,6 +278,8 @@ _COMMANDS: dict[str, Callable[[Server, Record, Callable[[Any], None]], None]] = 
     "forget": Server._forget,
     "exec": Server._exec,
     "stream": Server._stream,
+    "input": Server._input,
+    "end_input": Server._end_input,
     "lease": Server._lease,
     "stop": Server._stop_command,
 }

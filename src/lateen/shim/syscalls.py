@@ -12,6 +12,7 @@ MS_RDONLY, MS_REMOUNT, MS_BIND, MS_MOVE, MS_REC = 1, 32, 4096, 8192, 16384
 MS_UNBINDABLE, MS_SLAVE = 1 << 17, 1 << 19
 _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
 _PUNCH_HOLE_KEEP_SIZE = 0x03
+_IN_MODIFY, _IN_NONBLOCK, _IN_CLOEXEC = 0x2, 0o4000, 0o2000000
 
 
 def _check(result: int, what: str) -> None:
@@ -44,6 +45,17 @@ def become_subreaper() -> None:
 def set_name(name: str) -> None:
     """The name that ps and top show (15 bytes)."""
     _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def watch_writes(path: str) -> int:
+    """A descriptor that becomes readable when somebody writes to the file."""
+    handle = _libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK)
+    _check(min(handle, 0), "inotify_init1")
+    if _libc.inotify_add_watch(handle, path.encode(), _IN_MODIFY) < 0:
+        number = ctypes.get_errno()
+        os.close(handle)
+        raise OSError(number, f"inotify_add_watch {path}: {os.strerror(number)}")
+    return int(handle)
 
 
 def punch_hole(fd: int, start: int, length: int) -> None:

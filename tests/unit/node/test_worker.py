@@ -87,6 +87,12 @@ class ScriptedRuntime:
     async def stream(self, container_id: str, argv: Sequence[str], stdio: Stdio) -> CommandEnd:
         raise NotImplementedError
 
+    async def input(self, container_id: str) -> int:
+        raise NotImplementedError
+
+    async def end_input(self, container_id: str) -> None:
+        raise NotImplementedError
+
     async def remove(self, container_id: str) -> None:
         self.known.pop(container_id, None)
 

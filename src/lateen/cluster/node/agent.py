@@ -10,19 +10,20 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lateen.aio.clock import Clock
 from lateen.aio.tasks import TaskOwner
 from lateen.client.client import Client
 from lateen.client.informer import InformerSet
+from lateen.cluster.node.container import attempt_number
 from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.node_object import capacity
 from lateen.cluster.node.registration import RENEW, Registration
 from lateen.cluster.node.seam import ContainerState, Gate, Images, PodNetwork, Runtime
-from lateen.cluster.node.streams import CommandSession, Wanted, open_session
+from lateen.cluster.node.streams import AttachSession, CommandSession, Wanted, open_session
 from lateen.cluster.node.worker import PodWorker, remove_folder
 from lateen.errors import LateenError, ServerError
 from lateen.kube.meta import Object, key_of, meta, uid_of
@@ -167,6 +168,14 @@ class NodeAgent:
         """What starts a command in a container. ServerError, worded as the kubelet does, when that does not run."""
         attempt = self._running(pod, container)
         return lambda: open_session(self.context.runtime, attempt.id, argv, wanted)
+
+    def attach(self, pod: Object, container: str, wanted: Wanted) -> Callable[[], AttachSession]:
+        """What joins a running container. ServerError as ``exec``."""
+        attempt = self._running(pod, container)
+        spec = self._workers[uid_of(pod)].spec(container)
+        has = replace(wanted, tty=bool(spec.get("tty")), stdin=wanted.stdin and bool(spec.get("stdin")))
+        log_path = self.context.log_path(uid_of(pod), container, attempt_number(attempt.id))
+        return lambda: AttachSession(self.context.runtime, attempt.id, log_path, has, once=bool(spec.get("stdinOnce")))
 
     def _running(self, pod: Object, container: str) -> ContainerState:
         worker = self._workers.get(uid_of(pod))

@@ -201,6 +201,8 @@ class Container:
             gid=group,
             groups=_groups(pod),
             resources=self.spec.get("resources") or {},
+            stdin=bool(self.spec.get("stdin")),
+            terminal=bool(self.spec.get("tty")),
         )
 
     async def _sources(self, pod: Object, image: LocalImage) -> Sources:

@@ -77,6 +77,8 @@ class ContainerSpec:
     gid: int | None = None
     groups: Sequence[int] = ()
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    stdin: bool = False
+    terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +178,15 @@ class Runtime(Protocol):
     async def stream(self, container_id: str, argv: Sequence[str], stdio: Stdio) -> CommandEnd:
         """Run a command beside the container on ``stdio``, whose descriptors are taken and closed. Returns at its end;
         cancelled, it lets the command go on. FailedError when the container does not run. The command ends with the container."""
+        ...
+
+    async def input(self, container_id: str) -> int:
+        """A descriptor that writes to the container's stdin, or is our end of its terminal; the caller closes it. FailedError when
+        the container has neither, or its stdin was ended."""
+        ...
+
+    async def end_input(self, container_id: str) -> None:
+        """Let the container's stdin end; a terminal stays."""
         ...
 
     async def remove(self, container_id: str) -> None:

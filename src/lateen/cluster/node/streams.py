@@ -1,4 +1,4 @@
-"""A command in a container with its input and output in somebody's hands: what kubectl exec is on the node's side.
+"""A command in a container with its input and output in somebody's hands: what kubectl exec and attach are on the node's side.
 
 ``CommandSession`` owns one end of the pipes or of the terminal, the command has the other; the runtime only starts it. The API
 server pumps between a session and a WebSocket, and never sees a file descriptor. Used through ``agent``.
@@ -12,10 +12,13 @@ import os
 import struct
 import termios
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lateen.aio.tasks import TaskOwner
 from lateen.cluster.node.seam import CommandEnd, Runtime, Stdio
+from lateen.errors import FailedError
+from lateen.shim.syscalls import watch_writes
 
 _CHUNK = 1 << 16
 
@@ -67,6 +70,24 @@ class Outlet:
         self._more.set()
 
 
+class LogOutlet(Outlet):
+    """What is appended to a log from now on; it ends when told to ``drain``."""
+
+    def __init__(self, path: Path) -> None:
+        self._log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        os.lseek(self._log, 0, os.SEEK_END)
+        super().__init__(watch_writes(str(path)))
+
+    def _take(self) -> bytes | None:
+        super()._take()  # what the watch has to say is heard before the look, so that no write is missed
+        return os.read(self._log, _CHUNK) or None
+
+    def close(self) -> None:
+        """Let go of the files."""
+        os.close(self._log)
+        os.close(self._handle)
+
+
 async def write_all(handle: int, data: bytes) -> bool:
     """Write to a non-blocking descriptor; False when nobody reads any more."""
     loop, view = asyncio.get_running_loop(), memoryview(data)
@@ -107,16 +128,16 @@ class CommandSession:
     async def write(self, data: bytes) -> None:
         """Give it to the command's stdin; nothing happens when it reads no more."""
         if self._stdin is not None and not await write_all(self._stdin, data):
-            self.end_input()
+            await self.end_input()
 
-    def end_input(self) -> None:
+    async def end_input(self) -> None:
         """The input is over. A terminal has no such thing: there it is the user's ^D."""
         if self._stdin is not None and not self._terminal:
             self._handles.remove(self._stdin)
             os.close(self._stdin)
         self._stdin = None
 
-    def resize(self, width: int, height: int) -> None:
+    async def resize(self, width: int, height: int) -> None:
         """The user's window has another size."""
         if self._terminal and self._handles:
             set_size(self._handles[0], width, height)
@@ -184,3 +205,64 @@ def _pipes(work: TaskOwner, wanted: Wanted) -> tuple[CommandSession, Stdio]:
             theirs[name] = os.open("/dev/null", os.O_WRONLY)
     session = CommandSession(work, stdin=inlet, outputs=outlets, handles=ours, terminal=False)
     return session, Stdio(stdin=reads, stdout=theirs["stdout"], stderr=theirs["stderr"])
+
+
+class AttachSession:
+    """A client at a running container: its log from now on, and its stdin or terminal. The container ends it, or ``close``."""
+
+    def __init__(self, runtime: Runtime, container_id: str, log: Path, wanted: Wanted, *, once: bool) -> None:
+        """``wanted.stdin`` only for a container that has one; ``once``: its stdin ends with ours."""
+        self._runtime, self._id, self._wanted, self._once = runtime, container_id, wanted, once
+        self._log = LogOutlet(log)
+        self._inlet: int | None = None
+
+    def outputs(self) -> Mapping[str, AsyncGenerator[bytes, None]]:
+        """Both of the container's streams as ``stdout``: that is how its log holds them."""
+        return {"stdout": self._log.chunks()} if self._wanted.stdout or self._wanted.stderr else {}
+
+    async def write(self, data: bytes) -> None:
+        """Input; dropped when the container takes none."""
+        if self._wanted.stdin and await self._opened():
+            assert self._inlet is not None
+            await write_all(self._inlet, data)
+
+    async def _opened(self) -> bool:
+        if self._inlet is None:
+            try:
+                inlet = await self._runtime.input(self._id)
+            except FailedError:
+                self._wanted = replace(self._wanted, stdin=False)
+                return False
+            os.set_blocking(inlet, False)
+            self._inlet = inlet
+        return True
+
+    async def end_input(self) -> None:
+        """Our input is over, and with it the container's, if that takes only one client's."""
+        if self._wanted.stdin and self._once:
+            await self._runtime.end_input(self._id)
+        if self._inlet is not None and not self._wanted.tty:
+            inlet, self._inlet = self._inlet, None
+            os.close(inlet)
+
+    async def resize(self, width: int, height: int) -> None:
+        """The user's window has another size."""
+        if self._wanted.tty and await self._opened():
+            assert self._inlet is not None
+            set_size(self._inlet, width, height)
+
+    async def wait(self) -> CommandEnd:
+        """The container's end: its exit code is told by its status, not here."""
+        try:
+            await self._runtime.wait(self._id)
+        finally:
+            self._log.drain()
+        return CommandEnd(exit_code=0)
+
+    async def close(self) -> None:
+        """Go away."""
+        await self.end_input()
+        if self._inlet is not None:
+            os.close(self._inlet)
+            self._inlet = None
+        self._log.close()

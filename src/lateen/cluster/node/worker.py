@@ -102,6 +102,10 @@ class PodWorker:
         """The newest attempt of a container by its name."""
         return next((c.current for c in self.containers if c.name == container), None)
 
+    def spec(self, container: str) -> Mapping[str, Any]:
+        """A container as the pod declares it. KeyError without such a one."""
+        return {c.name: c.spec for c in self.containers}[container]
+
     @property
     def removed(self) -> bool:
         """Whether the object is gone."""

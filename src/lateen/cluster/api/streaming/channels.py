@@ -80,15 +80,15 @@ async def _listen(channels: Channels, session: Session) -> None:
         if channel == STDIN:
             await session.write(data)
         elif channel == RESIZE:
-            _resize(session, data)
+            await _resize(session, data)
         elif channel == CLOSE and data == bytes((STDIN,)):
-            session.end_input()
+            await session.end_input()
 
 
-def _resize(session: Session, data: bytes) -> None:
+async def _resize(session: Session, data: bytes) -> None:
     try:
         size = orjson.loads(data)
-        session.resize(int(size["Width"]) & 0xFFFF, int(size["Height"]) & 0xFFFF)
+        await session.resize(int(size["Width"]) & 0xFFFF, int(size["Height"]) & 0xFFFF)
     except (ValueError, KeyError, TypeError):
         return  # not a size: the terminal stays as it is
 

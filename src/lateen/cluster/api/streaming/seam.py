@@ -63,11 +63,11 @@ class Session(Protocol):
         """Input; waits until it is taken."""
         ...
 
-    def end_input(self) -> None:
+    async def end_input(self) -> None:
         """There is no more input."""
         ...
 
-    def resize(self, width: int, height: int) -> None:
+    async def resize(self, width: int, height: int) -> None:
         """The terminal's size."""
         ...
 
@@ -90,11 +90,18 @@ class Nodes(Protocol):
         """What starts a command in a container, which runs now."""
         ...
 
+    def attach(self, pod: Object, options: StreamOptions) -> Opener:
+        """What joins a running container."""
+        ...
+
 
 class NoNodes:
     """A server without nodes."""
 
     def exec(self, pod: Object, argv: Sequence[str], options: StreamOptions) -> Opener:
+        raise unreachable(pod)
+
+    def attach(self, pod: Object, options: StreamOptions) -> Opener:
         raise unreachable(pod)
 
 

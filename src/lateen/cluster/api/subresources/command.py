@@ -1,4 +1,5 @@
-"""``pods/exec``: a command in a container, over a WebSocket. The node runs it; ``streaming.channels`` speaks to the client.
+"""``pods/exec``, a command in a container, and ``pods/attach``, the container's own streams: over a WebSocket. The node has the
+processes; ``streaming.channels`` speaks to the client.
 
 A WebSocket begins with GET, which RBAC knows as ``get``; since Kubernetes 1.35 the caller must also be allowed to ``create``.
 """
@@ -24,6 +25,15 @@ async def run(backend: Backend, call: Call) -> Answer:
     if not argv:
         raise statuses.bad_request("you must specify at least one command for the container")
     opener = backend.nodes.exec(pod, argv, options)
+    need_websocket(backend, call)
+    return Answer(upgrade=Upgrade(protocols=PROTOCOLS, serve=lambda socket: serve_session(socket, opener)))
+
+
+async def attach(backend: Backend, call: Call) -> Answer:
+    """Join the container. Errors as ``run``."""
+    pod, options = streamed_pod(backend, call), stream_options(call)
+    options = replace(options, container=container_of(pod, options.container))
+    opener = backend.nodes.attach(pod, options)
     need_websocket(backend, call)
     return Answer(upgrade=Upgrade(protocols=PROTOCOLS, serve=lambda socket: serve_session(socket, opener)))
 

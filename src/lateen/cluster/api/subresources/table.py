@@ -54,6 +54,7 @@ SUBRESOURCES = Subresources(
         ("core/namespaces", "finalize"): Subresource({"PUT": update}),
         ("core/pods", "binding"): Subresource({"POST": binding.bind}, ("", "v1", "Binding")),
         ("core/pods", "eviction"): Subresource({"POST": eviction.evict}, ("policy", "v1", "Eviction")),
+        ("core/pods", "attach"): Subresource({"GET": command.attach, "POST": command.attach}, ("", "v1", "PodAttachOptions")),
         ("core/pods", "exec"): Subresource({"GET": command.run, "POST": command.run}, ("", "v1", "PodExecOptions")),
         ("core/pods", "log"): Subresource({"GET": log.read}),
         ("core/serviceaccounts", "token"): Subresource({"POST": token.issue}, ("authentication.k8s.io", "v1", "TokenRequest")),

@@ -67,6 +67,12 @@ class ProcessRuntime:
         )
         return CommandEnd(exit_code=end.exit_code, problem=end.problem)
 
+    async def input(self, container_id: str) -> int:
+        return await self._shim.input(container_id)
+
+    async def end_input(self, container_id: str) -> None:
+        await self._shim.end_input(container_id)
+
     async def remove(self, container_id: str) -> None:
         await self._shim.forget(container_id)
 
@@ -84,6 +90,8 @@ def _spawn(spec: ContainerSpec) -> Spawn:
         uid=spec.uid,
         gid=spec.gid,
         groups=spec.groups,
+        stdin=spec.stdin,
+        terminal=spec.terminal,
         labels={POD: spec.pod_uid, "container": spec.name},
     )
 
