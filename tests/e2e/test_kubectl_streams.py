@@ -10,13 +10,16 @@ import os
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import termios
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import kubernetes
@@ -268,3 +271,73 @@ def test_attach_follows_a_container_without_stdin(rig: Rig) -> None:
         assert client.stdout
         assert client.stdout.read(4) == b"tick"
         client.terminate()
+
+
+SERVER = """
+import http.server, os
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b"x" * int(self.path[1:] or 5)
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), H).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def web(rig: Rig) -> str:
+    """A pod that serves HTTP on port 8080."""
+    probe = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
+    rig.pod("web", sys.executable, "-c", SERVER, ports=[{"containerPort": 8080}], readinessProbe=probe)
+    return "web"
+
+
+def test_port_forward_carries_many_connections(rig: Rig, web: str) -> None:
+    with subprocess.Popen([KUBECTL, "port-forward", web, ":8080"], stdout=subprocess.PIPE, env=rig.env) as client:
+        assert client.stdout
+        port = int(client.stdout.readline().split(b"127.0.0.1:")[1].split()[0])
+
+        def get(size: int) -> int:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{size}", timeout=20) as answer:
+                return len(answer.read())
+
+        with ThreadPoolExecutor(8) as pool:
+            sizes = [1, 100_000, 3_000_000] * 8
+            assert list(pool.map(get, sizes)) == sizes
+        data = os.urandom(4_000_000)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", data=data, timeout=20) as answer:
+            assert answer.read() == data
+        client.terminate()
+
+
+def test_port_forward_says_that_nobody_listens(rig: Rig, web: str) -> None:
+    with subprocess.Popen(
+        [KUBECTL, "port-forward", web, ":8999"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=rig.env
+    ) as client:
+        assert client.stdout and client.stderr
+        port = int(client.stdout.readline().split(b"127.0.0.1:")[1].split()[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            assert connection.recv(10) == b""
+        said = client.stderr.readline()
+        assert b"error forwarding port 8999 to pod" in said
+        assert b"connection refused" in said
+        client.terminate()
+
+
+def test_the_python_client_forwards_ports(rig: Rig, web: str) -> None:
+    with kubernetes.config.new_client_from_config(str(rig.kubeconfig)) as client:  # type: ignore[no-untyped-call]
+        connect = kubernetes.client.CoreV1Api(client).connect_get_namespaced_pod_portforward
+        forward = stream.portforward(connect, web, "default", ports="8080")
+        connection = forward.socket(8080)
+        connection.settimeout(10)
+        connection.sendall(b"GET /9 HTTP/1.0\r\n\r\n")
+        said = b""
+        while data := connection.recv(4096):
+            said += data
+        connection.close()
+        assert said.endswith(b"x" * 9)
+        assert forward.error(8080) is None
+        forward.websocket.shutdown()

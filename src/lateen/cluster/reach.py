@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from lateen.cluster.api.streaming.seam import Opener, StreamOptions, unreachable
+from lateen.cluster.api.streaming.seam import Connection, Opener, StreamOptions, unreachable
 from lateen.cluster.api.subresources.log import PodLogOptions, no_logs
 from lateen.cluster.node.agent import NodeAgent
 from lateen.cluster.node.seam import LogOptions
@@ -33,6 +33,9 @@ class Reach:
 
     def attach(self, pod: Object, options: StreamOptions) -> Opener:
         return self._agent(pod).attach(pod, options.container, _wanted(options))
+
+    async def dial(self, pod: Object, port: int) -> Connection:
+        return await self._agent(pod).dial(pod, port)
 
     def _agent(self, pod: Object) -> NodeAgent:
         agent = self._agent_of((pod.get("spec") or {}).get("nodeName") or "")

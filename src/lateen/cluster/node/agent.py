@@ -22,7 +22,7 @@ from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.node_object import capacity
 from lateen.cluster.node.registration import RENEW, Registration
-from lateen.cluster.node.seam import ContainerState, Gate, Images, PodNetwork, Runtime
+from lateen.cluster.node.seam import Connection, ContainerState, Gate, Images, PodNetwork, Runtime
 from lateen.cluster.node.streams import AttachSession, CommandSession, Wanted, open_session
 from lateen.cluster.node.worker import PodWorker, remove_folder
 from lateen.errors import LateenError, ServerError
@@ -176,6 +176,12 @@ class NodeAgent:
         has = replace(wanted, tty=bool(spec.get("tty")), stdin=wanted.stdin and bool(spec.get("stdin")))
         log_path = self.context.log_path(uid_of(pod), container, attempt_number(attempt.id))
         return lambda: AttachSession(self.context.runtime, attempt.id, log_path, has, once=bool(spec.get("stdinOnce")))
+
+    async def dial(self, pod: Object, port: int) -> Connection:
+        """A TCP connection to a port of a pod of this node. OSError with a sentence."""
+        if uid_of(pod) not in self._workers:
+            raise ServerError(f"pod {key_of(pod)} is not on node {self.settings.name}")
+        return await self.context.network.dial(pod, port)
 
     def _running(self, pod: Object, container: str) -> ContainerState:
         worker = self._workers.get(uid_of(pod))

@@ -6,6 +6,7 @@ Gate is filled from outside (the server composes traffic in); OpenGate is the de
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,6 +204,9 @@ class PodAddress:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 class PodNetwork(Protocol):
     """Gives each pod its address. ``loopback``: a 127.x address, pods of one ServiceAccount share /24 blocks."""
 
@@ -214,6 +218,10 @@ class PodNetwork(Protocol):
 
     async def detach(self, pod_uid: str) -> None:
         """Give the address back. Idempotent."""
+        ...
+
+    async def dial(self, pod: Object, port: int) -> Connection:
+        """A TCP connection to a port of the pod, as from inside it (for port-forward and proxies). OSError with a sentence."""
         ...
 
 

@@ -119,6 +119,13 @@ class PodWorker:
 
     async def run(self) -> None:
         """Until the pod has gone from this node."""
+        try:
+            await self._run()
+        finally:
+            for container in self.containers:
+                await container.stop_probes()
+
+    async def _run(self) -> None:
         async with self._owner:
             if not self._finished_before():
                 await self._prepare()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -81,6 +82,8 @@ class Session(Protocol):
 
 
 Opener = Callable[[], Session]
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Dial = Callable[[int], Awaitable[Connection]]
 
 
 class Nodes(Protocol):
@@ -94,6 +97,10 @@ class Nodes(Protocol):
         """What joins a running container."""
         ...
 
+    async def dial(self, pod: Object, port: int) -> Connection:
+        """A TCP connection to a port of the pod. OSError with a sentence when there is none to be had."""
+        ...
+
 
 class NoNodes:
     """A server without nodes."""
@@ -102,6 +109,9 @@ class NoNodes:
         raise unreachable(pod)
 
     def attach(self, pod: Object, options: StreamOptions) -> Opener:
+        raise unreachable(pod)
+
+    async def dial(self, pod: Object, port: int) -> Connection:
         raise unreachable(pod)
 
 

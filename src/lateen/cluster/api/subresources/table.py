@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Verb
 from lateen.cluster.api.registry import Served
-from lateen.cluster.api.subresources import binding, command, eviction, log, scale, token
+from lateen.cluster.api.subresources import binding, command, eviction, log, portforward, scale, token
 from lateen.cluster.api.verbs.get import get
 from lateen.cluster.api.verbs.patch import patch
 from lateen.cluster.api.verbs.update import update
@@ -57,6 +57,9 @@ SUBRESOURCES = Subresources(
         ("core/pods", "attach"): Subresource({"GET": command.attach, "POST": command.attach}, ("", "v1", "PodAttachOptions")),
         ("core/pods", "exec"): Subresource({"GET": command.run, "POST": command.run}, ("", "v1", "PodExecOptions")),
         ("core/pods", "log"): Subresource({"GET": log.read}),
+        ("core/pods", "portforward"): Subresource(
+            {"GET": portforward.forward, "POST": portforward.forward}, ("", "v1", "PodPortForwardOptions")
+        ),
         ("core/serviceaccounts", "token"): Subresource({"POST": token.issue}, ("authentication.k8s.io", "v1", "TokenRequest")),
         ("core/pods", "ephemeralcontainers"): _VIEW,
         ("core/pods", "resize"): _VIEW,

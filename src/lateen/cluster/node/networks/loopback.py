@@ -7,12 +7,14 @@ An application that ignores HOST and listens on 0.0.0.0 takes its port from ever
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lateen.cluster.node.seam import PodAddress
+from lateen.cluster.node.seam import Connection, PodAddress
 from lateen.errors import FailedError
 from lateen.kube.meta import Key, Object, meta, uid_of
 
@@ -84,6 +86,14 @@ class LoopbackNetwork:
         block, host = place
         self._blocks[block].taken.discard(host)
         (self._folder / pod_uid).unlink(missing_ok=True)
+
+    async def dial(self, pod: Object, port: int) -> Connection:
+        """To the pod's own address: a process that listens on 127.0.0.1 alone cannot be told from any other of the machine."""
+        ip = str((pod.get("status") or {}).get("podIP") or self._host_ip)
+        try:
+            return await asyncio.open_connection(ip, port)
+        except OSError as error:
+            raise OSError(f"failed to connect to {ip}:{port}: {os.strerror(error.errno or 0).lower()}") from error
 
     def blocks(self, account: Key) -> list[str]:
         """The /24 networks whose addresses only pods of this ServiceAccount have."""
