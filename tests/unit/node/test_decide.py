@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lateen.cluster.node.decide import INIT, MAIN, SIDECAR, Observed, Steps, crash_delay, decide, failures_after
+from lateen.cluster.node.decide import EPHEMERAL, INIT, MAIN, SIDECAR, Observed, Steps, crash_delay, decide, failures_after
 
 
 def c(name: str = "app", kind: str = MAIN, state: str = "new", **more: object) -> Observed:
@@ -80,3 +80,10 @@ def test_a_long_run_is_forgiven() -> None:
 
 def test_what_failed_before_it_started_waits_without_being_called_a_crash() -> None:
     assert decide("Always", [c(held=3)]) == Steps(start=[], again=3)
+
+
+def test_an_ephemeral_container_starts_at_any_time_and_once() -> None:
+    assert decide("Always", [c("i", INIT, "running"), c(), c("e", EPHEMERAL)]).start == ["e"]
+    assert decide("Always", [c(state="running"), c("e", EPHEMERAL)]).start == ["e"]
+    assert decide("Always", [c(state="running"), c("e", EPHEMERAL, "ended:1")]) == Steps(start=[])
+    assert decide("Never", [c(state="ended:0"), c("e", EPHEMERAL, "running")]) == Steps(stop=["e"])

@@ -19,7 +19,7 @@ from typing import Any
 from lateen.aio.tasks import TaskOwner
 from lateen.cluster.node import probe as probing
 from lateen.cluster.node.context import NodeContext
-from lateen.cluster.node.decide import SIDECAR, Observed
+from lateen.cluster.node.decide import EPHEMERAL, SIDECAR, Observed
 from lateen.cluster.node.environment import ConfigError, Sources, environment, expand, references
 from lateen.cluster.node.networks.loopback import anywhere, holder
 from lateen.cluster.node.prober import Prober, Reports
@@ -424,7 +424,8 @@ class Container:
             await self._context.runtime.remove(attempt.id)
 
     def _event(self, reason: str, message: str, *, normal: bool = False) -> None:
-        place = "spec.initContainers" if self.kind in ("init", SIDECAR) else "spec.containers"
+        places = {"init": "spec.initContainers", SIDECAR: "spec.initContainers", EPHEMERAL: "spec.ephemeralContainers"}
+        place = places.get(self.kind, "spec.containers")
         record = self._context.recorder.normal if normal else self._context.recorder.warning
         record(self._pod(), reason, message, field=f"{place}{{{self.name}}}")
 

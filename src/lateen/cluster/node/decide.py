@@ -1,8 +1,8 @@
 """What to do for a pod now: pure. The worker observes, calls ``decide``, carries the steps out, and comes back on every change.
 
 Order and restarts as the kubelet's computePodActions: init containers one by one (those with restartPolicy Always are sidecars: the
-next starts once they have started), then the containers together; crash back-off 0, 10, 20, 40 ... 300 s, forgotten after a run of
-ten minutes.
+next starts once they have started), then the containers together; ephemeral ones at any time, once. Crash back-off is
+0, 10, 20, 40 ... 300 s, forgotten after a run of ten minutes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-INIT, SIDECAR, MAIN = "init", "sidecar", "main"
+INIT, SIDECAR, MAIN, EPHEMERAL = "init", "sidecar", "main", "ephemeral"
 _FIRST, _MOST, _GOOD_RUN = 10.0, 300.0, 600.0
 
 
@@ -85,6 +85,9 @@ class _Plan:
 def decide(policy: str, containers: Sequence[Observed]) -> Steps:
     """The steps for a pod with restart policy ``policy`` that is not being deleted."""
     plan = _Plan()
+    for c in containers:
+        if c.kind == EPHEMERAL and not c.attempted and not c.running:
+            plan.run(c)
     mains = [c for c in containers if c.kind == MAIN]
     if not any(c.attempted for c in mains):
         ended = _initialise(plan, policy, containers)

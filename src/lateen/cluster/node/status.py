@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from lateen.cluster.node.decide import INIT, MAIN, SIDECAR
+from lateen.cluster.node.decide import EPHEMERAL, INIT, MAIN, SIDECAR
 from lateen.cluster.node.seam import ContainerState, PodAddress
 from lateen.kube.meta import Object, condition, meta, set_condition, timestamp, uid_of
 
@@ -66,9 +66,9 @@ def pod_status(facts: PodFacts, now: datetime) -> Object:
         "startTime": facts.start_time,
         "containerStatuses": [container_status(c) for c in facts.containers if c.kind == MAIN],
     }
-    inits = [container_status(c) for c in facts.containers if c.kind != MAIN]
-    if inits:
-        status["initContainerStatuses"] = inits
+    for name, kinds in (("initContainerStatuses", (INIT, SIDECAR)), ("ephemeralContainerStatuses", (EPHEMERAL,))):
+        if found := [container_status(c) for c in facts.containers if c.kind in kinds]:
+            status[name] = found
     if facts.address is not None:
         status |= {"hostIP": facts.address.host_ip, "hostIPs": [{"ip": facts.address.host_ip}]}
         status |= {"podIP": facts.address.ip, "podIPs": [{"ip": facts.address.ip}]}
@@ -111,6 +111,9 @@ def container_status(c: ContainerFacts) -> Object:
         status["containerID"] = _PROTOCOL + c.attempts[-1].id
     if c.kind == INIT:
         status["ready"] = _completed(c)
+    if c.kind == EPHEMERAL:
+        status["ready"] = False
+        del status["started"]
     return status
 
 
@@ -176,7 +179,7 @@ def _initialised(facts: PodFacts, phase: str) -> dict[str, Any]:
 def _containers_ready(facts: PodFacts, phase: str) -> dict[str, Any]:
     if phase in ("Succeeded", "Failed"):
         return {"status": "False", "reason": "PodCompleted" if phase == "Succeeded" else "PodFailed"}
-    unready = [c.name for c in facts.containers if c.kind != INIT and not c.ready]
+    unready = [c.name for c in facts.containers if c.kind in (SIDECAR, MAIN) and not c.ready]
     if not unready:
         return {"status": "True"}
     message = f"containers with unready status: [{' '.join(unready)}]"

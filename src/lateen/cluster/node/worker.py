@@ -16,7 +16,7 @@ from typing import Any
 from lateen.aio.tasks import TaskOwner, gather
 from lateen.cluster.node.container import Container
 from lateen.cluster.node.context import NodeContext
-from lateen.cluster.node.decide import INIT, SIDECAR, Steps, decide, kind_of
+from lateen.cluster.node.decide import EPHEMERAL, INIT, MAIN, SIDECAR, Steps, decide, kind_of
 from lateen.cluster.node.seam import ContainerState, PodAddress
 from lateen.cluster.node.status import TRAFFIC_READY, PodFacts, containers_ready, initial_start_time, patch_for, pod_status
 from lateen.cluster.node.timing import Deadline
@@ -26,6 +26,7 @@ from lateen.kube.meta import Object, condition_true, meta, parse_time, uid_of
 from lateen.kube.resources import PODS
 
 log = logging.getLogger(__name__)
+_STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _WAITING = ("WaitingForContainers", "")
 _SETTLE = 0.25  # seconds that the first status waits, so that a quick start is one write less
 _RESERVE = 2.0  # seconds of the grace period that are kept for SIGTERM when the proxies do not answer
@@ -80,6 +81,8 @@ class PodWorker:
         old, self.pod = self.pod, pod
         if meta(old).get("labels") != meta(pod).get("labels") or meta(old).get("annotations") != meta(pod).get("annotations"):
             self._refresh = True
+        known = {c.name for c in self.containers}
+        self.containers += [self._container(c, kind) for c, kind in _containers(pod) if c["name"] not in known]
         if self._deadline is not None:
             self._deadline.shorten(self._deadline.at - max(0, _grace(old) - _grace(pod)))
         self._wake.set()
@@ -167,7 +170,7 @@ class PodWorker:
 
     def _adopt(self) -> None:
         status = self.pod.get("status") or {}
-        reported = {s["name"]: s for k in ("containerStatuses", "initContainerStatuses") for s in status.get(k) or ()}
+        reported = {s["name"]: s for k in _STATUSES for s in status.get(k) or ()}
         for container in self.containers:
             mine = [s for s in self._states if s.id.rpartition("_")[0] == f"{self.uid}_{container.name}"]
             container.adopt(mine, reported.get(container.name))
@@ -365,7 +368,7 @@ class PodWorker:
 
     async def _say_ended(self) -> None:
         """The final status, then the object: its name is free from here on."""
-        failed = any((c.current.exit_code if c.current else 1) for c in self.containers if c.kind not in (INIT, SIDECAR))
+        failed = any((c.current.exit_code if c.current else 1) for c in self.containers if c.kind == MAIN)
         self._phase = self._phase or ("Failed" if failed else "Succeeded")
         for c in self.containers:
             if c.current is None and c.waiting is None:
@@ -400,7 +403,8 @@ def remove_folder(context: NodeContext, uid: str) -> None:
 def _containers(pod: Object) -> list[tuple[Mapping[str, Any], str]]:
     spec = pod.get("spec") or {}
     inits = [(c, kind_of(c, init=True)) for c in spec.get("initContainers") or ()]
-    return inits + [(c, kind_of(c, init=False)) for c in spec.get("containers") or ()]
+    mains = [(c, kind_of(c, init=False)) for c in spec.get("containers") or ()]
+    return inits + mains + [(c, EPHEMERAL) for c in spec.get("ephemeralContainers") or ()]
 
 
 def _grace(pod: Object) -> float:

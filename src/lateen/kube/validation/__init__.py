@@ -13,6 +13,7 @@ from lateen.kube.validation import (
     deployment,
     disruption,
     endpointslice,
+    ephemeral,
     job,
     namespace,
     plain,
@@ -51,7 +52,7 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("apiregistration.k8s.io", "APIService"): plain.path_named,
 }
 # Writes that the kind's rules for the main resource do not fit: each has its own checks where it is served.
-_METADATA_ONLY = ("status", "binding", "finalize", "ephemeralcontainers", "resize", "approval")
+_METADATA_ONLY = ("status", "binding", "finalize", "resize", "approval")
 
 
 def validate(obj: Object, old: Object | None = None, *, subresource: str = "") -> list[FieldError]:
@@ -59,6 +60,8 @@ def validate(obj: Object, old: Object | None = None, *, subresource: str = "") -
 
     Expects defaults to be applied and types to be right. ``subresource`` is the one written to: there only metadata is checked.
     """
+    if subresource == "ephemeralcontainers":
+        return list(ephemeral.update(obj, old))
     rule = plain.path_named if subresource in _METADATA_ONLY else _rule(obj)
     return list(rule(obj, old))
 

@@ -27,17 +27,18 @@ def containers(spec: Object, at: str, volumes: Collection[str]) -> Errors:
     """Init containers and containers of a pod's spec; ``volumes`` are the names that can be mounted."""
     if not spec.get("containers"):
         yield required(f"{at}.containers")
-    for field, container in entries(spec, "initContainers", at):
-        yield from _container(container, field, volumes)
-        yield from _init(container, field)
-    for field, container in entries(spec, "containers", at):
-        yield from _container(container, field, volumes)
-    every = (found for name in ("initContainers", "containers") for found in entries(spec, name, at))
+    for field, found in entries(spec, "initContainers", at):
+        yield from container(found, field, volumes)
+        yield from _init(found, field)
+    for field, found in entries(spec, "containers", at):
+        yield from container(found, field, volumes)
+    every = (entry for name in ("initContainers", "containers") for entry in entries(spec, name, at))
     yield from unique((f"{field}.name", c["name"]) for field, c in every if c.get("name"))
     yield from _host_ports(spec, at)
 
 
-def _container(container: Object, at: str, volumes: Collection[str]) -> Errors:
+def container(container: Object, at: str, volumes: Collection[str]) -> Errors:
+    """One container of any kind at path ``at``."""
     yield from needed(names.dns_label, f"{at}.name", container.get("name"))
     image = container.get("image") or ""
     if not image:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lateen.kube import names
 from lateen.kube.meta import Object
+from lateen.kube.validation import ephemeral
 from lateen.kube.validation.base import Errors, entries, follows, label_map, metadata, non_negative, one_of
 from lateen.kube.validation.containers import containers
 from lateen.kube.validation.errors import forbidden, invalid
@@ -31,6 +32,7 @@ def pod(obj: Object, old: Object | None) -> Errors:
     spec = obj.get("spec") or {}
     if old is None:
         yield from pod_spec(spec, "spec")
+        yield from ephemeral.on_create(spec)
         if spec.get("nodeName") and spec.get("schedulingGates"):
             yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
     elif spec != old.get("spec"):
