@@ -371,3 +371,41 @@ def test_ephemeral_containers_are_checked(rig: Rig) -> None:
     assert 'targetContainerName: Not found: "none"' in said
     assert "ports: Forbidden: cannot be set for an Ephemeral Container" in said
     assert 'Duplicate value: "app"' in said
+
+
+def test_top_shows_what_nodes_and_pods_use(rig: Rig) -> None:
+    rig.pod("busy", "sh", "-c", "while :; do :; done")
+    lines = {line.split()[0]: line.split()[1:] for line in rig.kubectl("top", "pods", "--no-headers").splitlines()}
+    assert int(lines["busy"][0].rstrip("m")) > 100
+    assert int(lines["app"][0].rstrip("m")) < 50
+    assert 0 < int(lines["app"][1].rstrip("Mi")) < 100
+    node = rig.kubectl("top", "nodes", "--no-headers").split()
+    assert node[0] == "node-0"
+    assert int(node[1].rstrip("m")) >= 100
+    assert rig.kubectl("top", "pod", "busy", "--containers", "--no-headers").split()[:2] == ["busy", "app"]
+    assert rig.kubectl("get", "pods.metrics.k8s.io").splitlines()[0].split() == ["NAME", "CPU", "MEMORY", "WINDOW"]
+    rig.kubectl("delete", "pod", "busy", "--now")
+
+
+def test_the_kubelets_pages_are_reached_through_the_node(rig: Rig) -> None:
+    found = json.loads(rig.kubectl("get", "--raw", "/api/v1/nodes/node-0/proxy/stats/summary"))
+    pods = {p["podRef"]["name"]: p for p in found["pods"]}
+    assert pods["app"]["containers"][0]["memory"]["workingSetBytes"] > 100_000
+    assert found["node"]["nodeName"] == "node-0"
+    metrics = rig.kubectl("get", "--raw", "/api/v1/nodes/node-0/proxy/metrics/resource")
+    assert 'container_cpu_usage_seconds_total{container="app",namespace="default",pod="app"}' in metrics
+    assert "node_memory_working_set_bytes " in metrics
+
+
+def test_pods_and_services_are_reached_through_proxies(rig: Rig, web: str) -> None:
+    assert rig.kubectl("get", "--raw", f"/api/v1/namespaces/default/pods/{web}:8080/proxy/7") == "x" * 7
+    rig.kubectl("label", "pod", web, "app=web")
+    rig.kubectl("expose", "pod", web, "--port=80", "--target-port=8080", "--selector=app=web")
+    rig.kubectl(
+        "wait", "endpointslices", "-lkubernetes.io/service-name=web", "--for=jsonpath={.endpoints[0].conditions.ready}=true"
+    )
+    assert rig.kubectl("get", "--raw", "/api/v1/namespaces/default/services/web:80/proxy/300000") == "x" * 300_000
+    posted = rig.kubectl("create", "--raw", f"/api/v1/namespaces/default/pods/{web}/proxy/", "-f", "-", stdin=b"posted")
+    assert posted == "posted"
+    refused = rig.run("get", "--raw", f"/api/v1/namespaces/default/pods/{web}:1/proxy/")
+    assert b"error trying to reach service" in refused.stderr

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from lateen.cluster.api.streaming.seam import Connection, Opener, StreamOptions, unreachable
+from lateen.cluster.api.streaming.seam import Connection, NodeUsage, Opener, StreamOptions, unreachable
 from lateen.cluster.api.subresources.log import PodLogOptions, no_logs
 from lateen.cluster.node.agent import NodeAgent
 from lateen.cluster.node.seam import LogOptions
 from lateen.cluster.node.streams import Wanted
+from lateen.errors import ServerError
 from lateen.kube.meta import Object
 
 
@@ -36,6 +37,16 @@ class Reach:
 
     async def dial(self, pod: Object, port: int) -> Connection:
         return await self._agent(pod).dial(pod, port)
+
+    async def usage(self, node: str) -> NodeUsage | None:
+        agent = self._agent_of(node)
+        return await agent.usage() if agent is not None else None
+
+    async def page(self, node: str, path: str) -> tuple[str, bytes] | None:
+        agent = self._agent_of(node)
+        if agent is None:
+            raise ServerError(f"Internal error occurred: no node agent serves node {node!r}")
+        return await agent.page(path)
 
     def _agent(self, pod: Object) -> NodeAgent:
         agent = self._agent_of((pod.get("spec") or {}).get("nodeName") or "")

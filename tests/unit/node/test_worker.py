@@ -23,7 +23,7 @@ from lateen.cluster.node.agent import NodeAgent, NodeSettings
 from lateen.cluster.node.images import HostImages
 from lateen.cluster.node.networks.loopback import LoopbackNetwork
 from lateen.cluster.node.runtimes.fake import HollowNodes
-from lateen.cluster.node.seam import Blocked, CommandEnd, ContainerSpec, ContainerState, Stdio
+from lateen.cluster.node.seam import Blocked, CommandEnd, ContainerSpec, ContainerState, Stdio, Used
 from lateen.cluster.node.status import TRAFFIC_READY
 from lateen.cluster.storage.memory import MemoryStorage
 from lateen.errors import NotFoundError
@@ -85,6 +85,9 @@ class ScriptedRuntime:
         return self.exec_code, b"said"
 
     async def stream(self, container_id: str, argv: Sequence[str], stdio: Stdio) -> CommandEnd:
+        raise NotImplementedError
+
+    async def usage(self) -> Mapping[str, Used]:
         raise NotImplementedError
 
     async def input(self, container_id: str) -> int:

@@ -48,7 +48,8 @@ from lateen.cluster.api.verbs.list import list_
 from lateen.cluster.api.verbs.patch import patch
 from lateen.cluster.api.verbs.update import update
 from lateen.cluster.api.verbs.watch import watch
-from lateen.cluster.api.virtual.table import VIRTUAL
+from lateen.cluster.api.virtual import metrics as usage
+from lateen.cluster.api.virtual.table import COMPUTED, VIRTUAL
 from lateen.cluster.api.watching import WatchStreams
 from lateen.cluster.storage.seam import Storage
 from lateen.errors import ApiError, StorageError
@@ -90,6 +91,8 @@ class ApiServer:
         ``account_admission``: pods need a ServiceAccount and get its token, which needs the controllers that make both."""
         clock = clock or SystemClock()
         registry = Registry(builtin() if resources is None else resources, conversions=CONVERSIONS)
+        for served in usage.served():
+            registry.add(served)
         self.accounts = ServiceAccountTokens(account_key or make_ca().key, clock=clock, find=self._find)
         self.rbac = rbac_over(storage, registry)
         self.backend = Backend(
@@ -229,6 +232,10 @@ def _route(request: Request, path: ResourcePath, served: Served) -> tuple[str, V
     virtual = VIRTUAL.get(served.collection)
     if virtual is not None:
         return _virtual(method, path, virtual)
+    if served.collection in COMPUTED:
+        if method != "GET" or path.subresource or _truthy(request.query.get("watch")):
+            raise statuses.method_not_allowed()
+        return "get" if path.name else "list", COMPUTED[served.collection]
     if path.subresource:
         return subresource_for(served, path.subresource, method)
     if path.name:

@@ -7,10 +7,12 @@ lifecycle controller), send traffic (whoever fills the Gate).
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from lateen.aio.clock import Clock
@@ -23,7 +25,9 @@ from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.node_object import capacity
 from lateen.cluster.node.registration import RENEW, Registration
 from lateen.cluster.node.seam import Connection, ContainerState, Gate, Images, PodNetwork, Runtime
+from lateen.cluster.node.stats import Measured, resource_metrics, summary
 from lateen.cluster.node.streams import AttachSession, CommandSession, Wanted, open_session
+from lateen.cluster.node.usage import Meter, Reading
 from lateen.cluster.node.worker import PodWorker, remove_folder
 from lateen.errors import LateenError, ServerError
 from lateen.kube.meta import Object, key_of, meta, uid_of
@@ -44,6 +48,24 @@ class NodeSettings:
     unprivileged_start: int = 0
     lease_every: float = RENEW
     labels: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Cores and bytes."""
+
+    cores: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a node uses; ``pods`` by UID, then by container."""
+
+    at: datetime
+    window: float
+    node: Use
+    pods: Mapping[str, Mapping[str, Use]]
 
 
 class NodeAgent:
@@ -89,6 +111,7 @@ class NodeAgent:
             labels=settings.labels,
             every=settings.lease_every,
         )
+        self._meter = Meter(runtime, clock)
         self._informers = informers
         self.logs = Logs(settings.folder, clock, lambda pod: informers.informer(PODS).get(key_of(pod)))
         self._workers: dict[str, PodWorker] = {}
@@ -182,6 +205,37 @@ class NodeAgent:
         if uid_of(pod) not in self._workers:
             raise ServerError(f"pod {key_of(pod)} is not on node {self.settings.name}")
         return await self.context.network.dial(pod, port)
+
+    async def usage(self) -> Usage:
+        """What is used here now, by pod and container."""
+        reading, pods = await self._measured()
+        by_pod = {str(uid_of(p.pod)): {name: Use(rate.cores, rate.used.memory) for name, _, rate in p.containers} for p in pods}
+        node = Use(reading.node.cores, reading.node.used.memory)
+        return Usage(at=reading.at, window=reading.window, node=node, pods=by_pod)
+
+    async def page(self, path: str) -> tuple[str, bytes] | None:
+        """One of the kubelet's pages: (content type, body); None when there is no such page."""
+        if path == "healthz":
+            return "text/plain; charset=utf-8", b"ok"
+        if path == "pods":
+            pods = [w.pod for w in self._workers.values() if not w.removed]
+            listed = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods}
+            return "application/json", json.dumps(listed).encode()
+        if path not in ("stats/summary", "metrics/resource"):
+            return None
+        reading, measured = await self._measured()
+        if path == "metrics/resource":
+            return "text/plain; version=0.0.4; charset=utf-8", resource_metrics(reading, measured).encode()
+        return "application/json", json.dumps(summary(self.settings.name, self.settings.folder, reading, measured)).encode()
+
+    async def _measured(self) -> tuple[Reading, list[Measured]]:
+        reading = await self._meter.read()
+        pods = []
+        for worker in self._workers.values():
+            found = [(name, a.started_at, reading.containers[a.id]) for name, a in worker.running() if a.id in reading.containers]
+            if found:
+                pods.append(Measured(pod=worker.pod, containers=found))
+        return reading, pods
 
     def _running(self, pod: Object, container: str) -> ContainerState:
         worker = self._workers.get(uid_of(pod))

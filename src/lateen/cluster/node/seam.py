@@ -147,6 +147,16 @@ class CommandEnd:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What something has used: processor time since it started; resident memory, and the part of it that belongs to no file."""
+
+    cpu_seconds: float
+    memory: int
+    rss: int
+    processes: int
+
+
 class Runtime(Protocol):
     """Runs containers. Every method is idempotent by container id, because the daemon may have died in the middle."""
 
@@ -188,6 +198,10 @@ class Runtime(Protocol):
 
     async def end_input(self, container_id: str) -> None:
         """Let the container's stdin end; a terminal stays."""
+        ...
+
+    async def usage(self) -> Mapping[str, Used]:
+        """What each running attempt has used, by id."""
         ...
 
     async def remove(self, container_id: str) -> None:

@@ -105,6 +105,10 @@ class PodWorker:
         """The newest attempt of a container by its name."""
         return next((c.current for c in self.containers if c.name == container), None)
 
+    def running(self) -> list[tuple[str, ContainerState]]:
+        """Running containers by name, with their attempts."""
+        return [(c.name, c.current) for c in self.containers if c.current is not None and c.running]
+
     def spec(self, container: str) -> Mapping[str, Any]:
         """A container as the pod declares it. KeyError without such a one."""
         return {c.name: c.spec for c in self.containers}[container]

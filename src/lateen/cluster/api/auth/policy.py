@@ -62,6 +62,7 @@ _VIEWED = {
     "autoscaling": ["horizontalpodautoscalers", "horizontalpodautoscalers/status"],
     "batch": ["cronjobs", "cronjobs/status", "jobs", "jobs/status"],
     "discovery.k8s.io": ["endpointslices"],
+    "metrics.k8s.io": ["nodes", "pods"],
     "networking.k8s.io": ["ingresses", "ingresses/status", "networkpolicies"],
     "policy": ["poddisruptionbudgets", "poddisruptionbudgets/status"],
     "gateway.networking.k8s.io": ["gateways", "httproutes", "grpcroutes", "referencegrants"],

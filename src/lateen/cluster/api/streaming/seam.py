@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from lateen.cluster.api import statuses
@@ -86,6 +87,28 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Dial = Callable[[int], Awaitable[Connection]]
 
 
+class Use(Protocol):
+    """What something uses: cores (over the window) and bytes."""
+
+    @property
+    def cores(self) -> float: ...
+    @property
+    def memory(self) -> int: ...
+
+
+class NodeUsage(Protocol):
+    """What a node and its containers use; ``pods`` by UID, then by container."""
+
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def window(self) -> float: ...
+    @property
+    def node(self) -> Use: ...
+    @property
+    def pods(self) -> Mapping[str, Mapping[str, Use]]: ...
+
+
 class Nodes(Protocol):
     """The nodes' side of what a client does to a container. Errors of the API tree become the answer."""
 
@@ -95,6 +118,14 @@ class Nodes(Protocol):
 
     def attach(self, pod: Object, options: StreamOptions) -> Opener:
         """What joins a running container."""
+        ...
+
+    async def usage(self, node: str) -> NodeUsage | None:
+        """What is used on a node now; None where nothing is measured. LateenError when the node cannot be asked."""
+        ...
+
+    async def page(self, node: str, path: str) -> tuple[str, bytes] | None:
+        """A page of the kubelet: (content type, body); None when it has no such page. LateenError as ``usage``."""
         ...
 
     async def dial(self, pod: Object, port: int) -> Connection:
@@ -110,6 +141,12 @@ class NoNodes:
 
     def attach(self, pod: Object, options: StreamOptions) -> Opener:
         raise unreachable(pod)
+
+    async def usage(self, node: str) -> NodeUsage | None:
+        return None
+
+    async def page(self, node: str, path: str) -> tuple[str, bytes] | None:
+        raise statuses.internal(f"no node agent serves node {node!r}")
 
     async def dial(self, pod: Object, port: int) -> Connection:
         raise unreachable(pod)

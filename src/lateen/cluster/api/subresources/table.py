@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Verb
 from lateen.cluster.api.registry import Served
-from lateen.cluster.api.subresources import binding, command, eviction, log, portforward, scale, token
+from lateen.cluster.api.subresources import binding, command, eviction, log, portforward, proxy, scale, token
 from lateen.cluster.api.verbs.get import get
 from lateen.cluster.api.verbs.patch import patch
 from lateen.cluster.api.verbs.update import update
@@ -27,6 +27,10 @@ class Subresource:
     def verbs(self) -> list[str]:
         """The verbs' names, for discovery."""
         return sorted(_NAMES[m] for m in self.methods)
+
+
+def _proxy(work: Verb, kind: str) -> Subresource:
+    return Subresource(dict.fromkeys(_NAMES, work), ("", "v1", kind))
 
 
 # Another view of the whole object: the ordinary verbs look at the path's subresource.
@@ -60,6 +64,9 @@ SUBRESOURCES = Subresources(
         ("core/pods", "portforward"): Subresource(
             {"GET": portforward.forward, "POST": portforward.forward}, ("", "v1", "PodPortForwardOptions")
         ),
+        ("core/pods", "proxy"): _proxy(proxy.of_pod, "PodProxyOptions"),
+        ("core/services", "proxy"): _proxy(proxy.of_service, "ServiceProxyOptions"),
+        ("core/nodes", "proxy"): _proxy(proxy.of_node, "NodeProxyOptions"),
         ("core/serviceaccounts", "token"): Subresource({"POST": token.issue}, ("authentication.k8s.io", "v1", "TokenRequest")),
         ("core/pods", "ephemeralcontainers"): _VIEW,
         ("core/pods", "resize"): _VIEW,

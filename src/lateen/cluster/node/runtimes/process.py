@@ -10,12 +10,14 @@ Not isolated: processes, users, network (the address is given, not enforced) and
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lateen.cluster.node.seam import CommandEnd, ContainerSpec, ContainerState, Stdio
+from lateen.cluster.node.runtimes.processes import measure
+from lateen.cluster.node.seam import CommandEnd, ContainerSpec, ContainerState, Stdio, Used
 from lateen.errors import FailedError
 from lateen.kube.meta import Object
 from lateen.shim.client import Process, ShimClient, Spawn
@@ -72,6 +74,11 @@ class ProcessRuntime:
 
     async def end_input(self, container_id: str) -> None:
         await self._shim.end_input(container_id)
+
+    async def usage(self) -> Mapping[str, Used]:
+        await self._shim.connect()
+        roots = {p.pid: p.id for p in self._shim.processes().values() if p.alive and POD in p.labels}
+        return await asyncio.to_thread(measure, roots, self._shim.pid)
 
     async def remove(self, container_id: str) -> None:
         await self._shim.forget(container_id)
