@@ -409,3 +409,33 @@ def test_pods_and_services_are_reached_through_proxies(rig: Rig, web: str) -> No
     assert posted == "posted"
     refused = rig.run("get", "--raw", f"/api/v1/namespaces/default/pods/{web}:1/proxy/")
     assert b"error trying to reach service" in refused.stderr
+
+
+LINES = "i=0; while [ $i -lt 5 ]; do i=$((i+1)); echo line $i; done; "
+
+
+def test_logs_of_a_restarted_container(rig: Rig) -> None:
+    gate = rig.folder / "gate"
+    container = {"image": rig.image, "name": "app"}
+    first = {
+        **container,
+        "command": ["sh", "-c", f"if [ -e {gate} ]; then echo second; sleep 3600; fi; {LINES} touch {gate}; exit 1"],
+    }
+    side = {**container, "name": "side", "command": ["sh", "-c", "echo beside; sleep 3600"]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "twice", "labels": {"logs": "yes"}}}
+    spec = {"containers": [first, side], "terminationGracePeriodSeconds": 1}
+    rig.kubectl("apply", "-f", "-", stdin=json.dumps({**pod, "spec": spec}).encode())
+    restarted = "--for=jsonpath={.status.containerStatuses[?(@.name=='app')].restartCount}=1"
+    rig.kubectl("wait", "pod/twice", restarted, "--timeout=20s")
+    rig.kubectl("wait", "--for=condition=Ready", "pod/twice", "--timeout=20s")
+    assert rig.kubectl("logs", "twice", "-c", "app", "--previous", "--tail=2") == "line 4\nline 5\n"
+    assert rig.kubectl("logs", "twice", "-c", "app") == "second\n"
+    stamp, text = rig.kubectl("logs", "twice", "-c", "app", "--timestamps").split(" ", 1)
+    assert text == "second\n"
+    assert rig.kubectl("logs", "twice", "-c", "app", f"--since-time={stamp[:11]}00:00:00Z") == "second\n"
+    assert rig.kubectl("logs", "twice", "-c", "app", "--limit-bytes=3") == "sec"
+    prefixed = rig.kubectl("logs", "-l", "logs=yes", "--all-containers", "--prefix")
+    assert sorted(prefixed.splitlines()) == ["[pod/twice/app] second", "[pod/twice/side] beside"]
+    assert b"previous terminated container" in rig.run("logs", "twice", "-c", "side", "-p").stderr
+    time.sleep(1.5)
+    assert rig.kubectl("logs", "twice", "-c", "app", "--since=1s") == ""

@@ -1,7 +1,8 @@
 """When each part of a log was written: (time, size) pairs beside the raw file, noted by the shim as the file grows.
 
 The file ``<log>.times`` holds 16-byte records: nanoseconds since 1970 and the size reached by then, both big-endian. The shim
-appends; the node agent reads. A size that is negated is the start: everything before it was dropped to keep the log small.
+appends; the node agent reads. A size that is negated is the start: everything before it was dropped to keep the log small, and the
+notes about it with it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from lateen.shim.syscalls import punch_hole
@@ -44,12 +45,22 @@ class Growth:
             except OSError:
                 return  # this file system cannot: the log stays whole
             self._start = start
-            self._append(-start)
+            self._compact()
 
     def _append(self, size: int) -> None:
         fd = os.open(self.path + ".times", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         os.write(fd, RECORD.pack(time.time_ns(), size))
         os.close(fd)
+
+    def _compact(self) -> None:
+        """Keep only notes about what is still there: a busy container may write for months."""
+        times, sizes, _ = read(self.path)
+        first = bisect_left(sizes, self._start)
+        kept = [RECORD.pack(times[first] if first < len(times) else time.time_ns(), -self._start)]
+        kept += [RECORD.pack(t, s) for t, s in zip(times[first:], sizes[first:], strict=True)]
+        with open(self.path + ".times.new", "wb") as file:
+            file.write(b"".join(kept))
+        os.replace(self.path + ".times.new", self.path + ".times")
 
     def close(self) -> None:
         """Note the end and let go of the file."""
@@ -57,17 +68,44 @@ class Growth:
         os.close(self._fd)
 
 
+class Times:
+    """The notes beside one log, read on as they grow."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path + ".times"
+        self._inode = self._read = self.start = 0
+        self.times, self.sizes = list[int](), list[int]()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what is new; everything, if the notes were compacted."""
+        try:
+            with open(self._path, "rb") as file:
+                if (inode := os.fstat(file.fileno()).st_ino) != self._inode:
+                    self._inode, self._read = inode, 0
+                    self.times, self.sizes = [], []
+                file.seek(self._read)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        whole = len(data) // RECORD.size * RECORD.size
+        self._read += whole
+        for moment, size in RECORD.iter_unpack(data[:whole]):
+            if size < 0:
+                self.start = max(self.start, -size)
+            else:
+                self.times.append(moment)
+                self.sizes.append(size)
+
+    def at(self, offset: int, *, otherwise: int) -> int:
+        """See ``time_at``."""
+        return time_at(self.times, self.sizes, offset, otherwise=otherwise)
+
+
 def read(path: str) -> tuple[list[int], list[int], int]:
     """(times in ns, sizes, start offset) of the log at ``path``."""
-    try:
-        with open(path + ".times", "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        return [], [], 0
-    pairs = list(RECORD.iter_unpack(data[: len(data) // RECORD.size * RECORD.size]))
-    start = max((-size for _, size in pairs if size < 0), default=0)
-    grown = [p for p in pairs if p[1] >= 0]
-    return [t for t, _ in grown], [s for _, s in grown], start
+    found = Times(path)
+    return found.times, found.sizes, found.start
 
 
 def time_at(times: Sequence[int], sizes: Sequence[int], offset: int, *, otherwise: int) -> int:

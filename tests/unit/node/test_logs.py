@@ -14,6 +14,7 @@ from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.seam import LogOptions
 from lateen.errors import BadRequestError
 from lateen.kube.meta import Object
+from lateen.shim import logtimes
 from lateen.shim.logtimes import RECORD
 
 SECOND = 10**9
@@ -107,3 +108,26 @@ async def test_following_goes_on_across_a_restart_and_ends_with_the_pod(files: F
         files.write("four", 1)
         files.now = pod({"terminated": {}}, attempt=1, phase="Failed")
         assert await asyncio.wait_for(reading, 2) == "one\ntwo\nthree\nfour"
+
+
+async def test_a_log_that_grew_long_begins_later(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logtimes, "KEEP", 8192)
+    path = files.folder / "0.log"
+    path.touch()
+    growth = logtimes.Growth(str(path))
+    for i in range(400):
+        files.write(f"line {i:94}\n")
+        growth.note()
+    growth.close()
+    text = await files.read(timestamps=True)
+    numbers = [int(line.split()[2]) for line in text.splitlines()]
+    assert numbers == list(range(numbers[0], 400))
+    assert 0 < numbers[0] < 320
+    assert path.stat().st_blocks * 512 < 40_000
+    assert (files.folder / "0.log.times").stat().st_size < 200 * RECORD.size
+    assert await files.read(tail=1) == f"line {399:94}\n"
+
+
+async def test_a_line_may_be_longer_than_any_buffer(files: Files) -> None:
+    files.write("x" * 300_000 + "\nend\n")
+    assert await files.read() == "x" * 300_000 + "\nend\n"

@@ -90,20 +90,19 @@ class _Reader:
     """Whole lines of one file from where the options say. Blocking."""
 
     def __init__(self, path: Path, options: LogOptions) -> None:
-        self._path, self._options = path, options
-        self._file = path.open("rb")
+        self._options = options
+        self._file, self._times = path.open("rb"), logtimes.Times(str(path))
         self._rest, self._offset = b"", 0
         self._seek()
 
     def _seek(self) -> None:
         """Go to the first line that is wanted."""
-        times, sizes, start = logtimes.read(str(self._path))
-        offset = start
-        if start:
-            self._file.seek(start)
+        offset = self._times.start
+        if offset:
+            self._file.seek(offset)
             offset += len(self._file.readline())  # the rest of a line whose beginning was dropped
         if self._options.since is not None:
-            offset = max(offset, self._since(times, sizes))
+            offset = max(offset, self._since(self._times.times, self._times.sizes))
         if self._options.tail is not None:
             offset = max(offset, _tail_offset(self._file, self._options.tail))
         self._offset = offset
@@ -117,14 +116,15 @@ class _Reader:
 
     def next(self) -> bytes:
         """The next whole lines, b'' when there are none yet."""
-        data = self._file.read(_CHUNK)
-        if not data:
-            return b""
-        whole, newline, rest = (self._rest + data).rpartition(b"\n")
-        self._rest = rest
-        if not newline:
-            return self.next()
-        return self._stamped(whole + newline)
+        parts = [self._rest]
+        while data := self._file.read(_CHUNK):
+            head, newline, rest = data.rpartition(b"\n")
+            if newline:
+                self._rest = rest
+                return self._stamped(b"".join((*parts, head, newline)))
+            parts.append(data)
+        self._rest = b"".join(parts)
+        return b""
 
     def rest(self) -> bytes:
         """A last line that never got its newline."""
@@ -134,11 +134,11 @@ class _Reader:
     def _stamped(self, text: bytes) -> bytes:
         if not self._options.timestamps:
             return text
-        times, sizes, _ = logtimes.read(str(self._path))
+        self._times.refresh()
         now = int(datetime.now(UTC).timestamp() * 1e9)
         lines = []
         for line in text.splitlines(keepends=True):
-            moment = logtimes.time_at(times, sizes, self._offset, otherwise=now)
+            moment = self._times.at(self._offset, otherwise=now)
             lines.append(_stamp(moment).encode() + b" " + line)
             self._offset += len(line)
         return b"".join(lines)
