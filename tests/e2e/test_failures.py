@@ -43,7 +43,7 @@ class Lateen:
 @pytest.fixture(scope="module")
 def lateen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lateen]:
     made = Lateen(tmp_path_factory.mktemp("failures"))
-    made.run("cluster", "start", code=0)
+    made.run("cluster", "start", "--network", "loopback", code=0)  # there applications share the ports
     yield made
     made.run("cluster", "stop", code=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,14 @@ import typer
 from lateen.cli.options import Format, Name, Output
 from lateen.cli.output import emit, note, paint, say, table
 from lateen.errors import InputError
+
+
+class Network(StrEnum):
+    """The network that pods are on."""
+
+    netns = "netns"
+    loopback = "loopback"
+
 
 app = typer.Typer(help="Start, stop and look after the embedded cluster.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -37,6 +46,12 @@ def start(
         float | None,
         typer.Option("--node-grace", help="Seconds without a sign of life until a node is not ready.", min=1, show_default="40"),
     ] = None,
+    network: Annotated[
+        Network | None,
+        typer.Option(
+            "--network", help="netns: a network namespace per pod. loopback: 127.x addresses. Kept. Default: netns where allowed."
+        ),
+    ] = None,
     node: Annotated[str, typer.Option("--node", help="Start only this node again, after `cluster stop --node`.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait until it is ready.")] = 60.0,
     output: Output = Format.text,
@@ -53,6 +68,7 @@ def start(
         api_port=api_port,
         gateway_port=gateway_port,
         node_grace=node_grace,
+        network=network.value if network else None,
         seconds=timeout,
     )
     cluster = home.cluster_home(name)
@@ -96,16 +112,25 @@ def status(name: Name = "default", output: Output = Format.text) -> None:
 
         facts |= summary(cluster.settings()) | cluster_facts(cluster, pid)
     if not emit(facts, output):
-        table(["NAME", "RUNNING", "PODS", "NODES", "RSS", "API SERVER", "GATEWAY"], [_row(facts)])
+        table(["NAME", "RUNNING", "PODS", "NODES", "NETWORK", "RSS", "API SERVER", "GATEWAY"], [_row(facts)])
     if pid is None:
         raise typer.Exit(1)
 
 
 def _row(facts: dict[str, Any]) -> list[Any]:
     if not facts["running"]:
-        return [facts["name"], paint("no", "dim"), "-", "-", "-", "-", "-"]
+        return [facts["name"], paint("no", "dim"), "-", "-", "-", "-", "-", "-"]
     rss = f"{facts['rss_bytes'] / 2**20:.0f} MiB"
-    return [facts["name"], paint("yes", "good"), facts["pods"], facts["nodes"], rss, facts["api_server"], facts["gateway"]]
+    return [
+        facts["name"],
+        paint("yes", "good"),
+        facts["pods"],
+        facts["nodes"],
+        facts["network"],
+        rss,
+        facts["api_server"],
+        facts["gateway"],
+    ]
 
 
 @app.command("list")
@@ -169,4 +194,4 @@ def _mark_node(name: str, node: str, *, stopped: bool, output: Format) -> None:
 
 def summary(settings: dict[str, Any]) -> dict[str, Any]:
     """What scripts need of a cluster."""
-    return {key: settings.get(key, "") for key in ("name", "kubeconfig", "api_server", "gateway")}
+    return {key: settings.get(key, "") for key in ("name", "kubeconfig", "api_server", "gateway", "network", "network_reason")}

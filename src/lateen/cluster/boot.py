@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from lateen.aio.clock import Clock
@@ -36,9 +37,10 @@ from lateen.cluster.machine import Machine
 from lateen.cluster.node.agent import NodeAgent, NodeSettings
 from lateen.cluster.node.images import StoreImages
 from lateen.cluster.node.networks.loopback import LoopbackNetwork
+from lateen.cluster.node.networks.netns import NetnsNetwork
 from lateen.cluster.node.runtimes.fake import HollowNodes
 from lateen.cluster.node.runtimes.process import ProcessRuntime
-from lateen.cluster.node.seam import Gate, OpenGate
+from lateen.cluster.node.seam import Gate, OpenGate, PodNetwork
 from lateen.cluster.reach import Reach
 from lateen.cluster.scheduler.loop import Scheduler
 from lateen.cluster.storage.memory import MemoryStorage
@@ -52,6 +54,7 @@ from lateen.kube.resources import PODS, STORAGECLASSES, Resource
 from lateen.reconcile import Manager
 from lateen.reconcile.events import Recorder
 from lateen.shim.client import ShimClient
+from lateen.shim.netclient import NetworkClient
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 4  # requests from inside that are worked on together: more are a little faster in bulk, and slower for everybody else
@@ -60,7 +63,8 @@ MASTERS = ("system:masters", "system:authenticated")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootSettings:
-    """What to boot. ``socket`` gives short socket paths by purpose; ``api_port`` 0 takes a free one."""
+    """What to boot. ``socket`` gives short socket paths by purpose; ``api_port`` 0 takes a free one. ``network``, if given, is the
+    keeper of namespaces for this cluster alone (netns); else pods are on the machine's loopback network."""
 
     name: str
     folder: Path
@@ -72,7 +76,23 @@ class BootSettings:
     fake_nodes: int = 0
     node_grace: float = 40.0
     durable: bool = True
+    network: NetworkClient | None = None
     unprivileged_start: int = field(default_factory=lambda: unprivileged_start())
+
+    @property
+    def own_network(self) -> bool:
+        """Whether pods have network namespaces of their own."""
+        return self.network is not None
+
+    @property
+    def services(self) -> IPv4Network:
+        """Where Services have their cluster addresses."""
+        return addresses.service_network(self.slice, own=self.own_network)
+
+    @property
+    def pods(self) -> IPv4Network:
+        """Where pods have their addresses."""
+        return addresses.pod_network(self.slice, own=self.own_network)
 
 
 def unprivileged_start() -> int:
@@ -99,9 +119,8 @@ class Cluster:
         """Storage, API server, informers, controllers, scheduler. InputError when the port is taken."""
         s = self.settings
         s.folder.mkdir(parents=True, exist_ok=True)
-        network = addresses.service_network(s.slice)
         self._storage = await asyncio.to_thread(self._open_storage)
-        self.pki = await asyncio.to_thread(load_or_make, s.folder / "pki", ("127.0.0.1", str(network[1])))
+        self.pki = await asyncio.to_thread(load_or_make, s.folder / "pki", ("127.0.0.1", str(s.services[1])))
         self.api = self._make_api(self._storage, self.pki)
         await self.api.start()
         await self._listen()
@@ -117,7 +136,7 @@ class Cluster:
         api = ApiServer(
             storage,
             clock=self.clock,
-            service_network=addresses.service_network(self.settings.slice),
+            service_network=self.settings.services,
             account_key=pki.service_account_key,
             account_admission=True,
         )
@@ -138,7 +157,11 @@ class Cluster:
                 hint="stop what listens there, or choose another with --api-port",
             ) from error
         self.server = f"https://127.0.0.1:{port}"
-        await publish(self.api.backend, "127.0.0.1", port)
+        host = "127.0.0.1"
+        if self.settings.own_network:  # pods come through the mesh, and that through a socket that crosses the border
+            host = str(self.settings.pods[1])
+            await self._https.listen_at(str(self.settings.socket("api")))
+        await publish(self.api.backend, host, port)
         file = self.settings.folder / "kubeconfig"
         if not file.exists() or self.server not in file.read_text():
             text = kubeconfig(name=self.settings.name, server=self.server, ca=self.pki.ca.certificate, token=static.add(ADMIN))
@@ -181,7 +204,7 @@ class Cluster:
         """Real and hollow nodes; returns when all are ready."""
         images = StoreImages(ImageStore(self.settings.images))
         # One for all nodes: it alone knows which addresses of the slice are taken.
-        network = LoopbackNetwork(self.settings.folder / "network", addresses.pod_network(self.settings.slice))
+        network = await self._network()
         self.machine = Machine(self.settings.nodes, lambda name: self._node(name, images, network, gate or OpenGate()))
         if self.settings.fake_nodes:
             names = [f"fake-{i}" for i in range(self.settings.fake_nodes)]
@@ -195,14 +218,29 @@ class Cluster:
         # What is alive now lives as long as the cluster: the collector need not look at it again and again.
         settle_heap()
 
-    def _node(self, name: str, images: StoreImages, network: LoopbackNetwork, gate: Gate) -> tuple[ShimClient, NodeAgent]:
-        folder = self.settings.folder / "nodes" / name
-        shim = ShimClient(folder=folder / "shim", socket=self.settings.socket(name), name=name, clock=self.clock)
+    async def _network(self) -> LoopbackNetwork | NetnsNetwork:
+        s = self.settings
+        if s.network is None:
+            return LoopbackNetwork(s.folder / "network", s.pods)
+        network = NetnsNetwork(s.network, pods=s.pods, services=s.services)
+        await network.start()
+        return network
+
+    def _node(self, name: str, images: StoreImages, network: PodNetwork, gate: Gate) -> tuple[ShimClient, NodeAgent]:
+        s, folder = self.settings, self.settings.folder / "nodes" / name
+        shim = ShimClient(
+            folder=folder / "shim",
+            socket=s.socket(name),
+            name=name,
+            clock=self.clock,
+            within=lambda: s.network.pid if s.network else 0,
+        )
         agent = NodeAgent(
             NodeSettings(
                 name=name,
                 folder=folder,
-                unprivileged_start=self.settings.unprivileged_start,
+                ip=str(s.pods[1]) if s.own_network else "127.0.0.1",
+                unprivileged_start=0 if s.own_network else self.settings.unprivileged_start,
                 lease_every=self.settings.node_grace / 4,
             ),
             client=self.client_for(f"system:node:{name}", MASTERS, manager="kubelet"),

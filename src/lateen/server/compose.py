@@ -15,6 +15,7 @@ from lateen.errors import FailedError, InputError
 from lateen.kube.addresses import gateway_network
 from lateen.kube.meta import Object
 from lateen.server.home import ClusterHome
+from lateen.server.network import NETNS, network_client
 from lateen.shim.client import ShimClient
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Composition:
     def __init__(self, home: ClusterHome, settings: dict[str, Any], clock: Clock) -> None:
         self._home, self._settings, self._clock = home, settings, clock
         self._system = ShimClient(folder=home.system, socket=home.socket("system"), name="system", clock=clock)
+        self._network = network_client(home, self._system, clock) if settings["network"] == NETNS else None
         self._owner = TaskOwner("server")
         self._cluster: Cluster | None = None
         self._traffic: Any = None
@@ -58,6 +60,8 @@ class Composition:
         """Ready means: the API answers and every node can run pods. Proxies follow right behind; pods wait for them."""
         progress("process owner")
         number = await self._lease()
+        if self._network is not None:
+            await self._network.start()
         gateway_port = self._gateway_port()
         cluster = self._cluster = Cluster(self._boot_settings(number), self._clock)
         progress("API server")
@@ -102,12 +106,13 @@ class Composition:
             nodes=[f"node-{i}" for i in range(s["nodes"])],
             fake_nodes=s["fake_nodes"],
             node_grace=s["node_grace"],
+            network=self._network,
         )
 
     def _gateway_port(self) -> int:
         """The port the gateway had before, the one asked for, or the first free one."""
         wanted = int(self._settings["gateway_port"])
-        edge = self._system.processes().get("envoy-edge")
+        edge = self._system.processes().get("envoy-border" if self._network else "envoy-edge")
         if wanted and ((edge is not None and edge.alive) or _free(wanted)):
             return wanted
         if wanted:
@@ -123,6 +128,7 @@ class Composition:
     async def _start_traffic(self, cluster: Cluster, gateway_port: int, number: int) -> None:
         """Import, install the kinds, start the proxies. Beside the nodes, because the imports alone take a third of a second."""
         controller = await asyncio.to_thread(_import_traffic)
+        network, port = self._network, int(cluster.server.rpartition(":")[2])
         self._traffic = controller.Traffic(
             cluster.client_for("system:lateen:traffic", ("system:masters",), manager="lateen-traffic"),
             cluster.informers,
@@ -133,6 +139,8 @@ class Composition:
                 gateway_ports={80: gateway_port},
                 gateway_network=str(gateway_network(number)),
                 unprivileged_start=unprivileged_start(),
+                within=(lambda: network.pid) if network else None,
+                doors={(str(cluster.settings.pods[1]), port): self._home.socket("api")} if network else {},
             ),
             self._clock,
         )
@@ -144,6 +152,8 @@ class Composition:
         await self._owner.close()
         if self._cluster is not None:
             await self._cluster.detach()
+        if self._network is not None:
+            self._network.close()
         await self._system.close()
 
     async def stop(self) -> None:
@@ -153,6 +163,8 @@ class Composition:
             await self._cluster.stop()
         if self._traffic is not None:
             await self._traffic.stop()
+        if self._network is not None:
+            self._network.close()
         await self._system.stop(seconds=5.0)
 
 

@@ -34,6 +34,7 @@ class StartOptions:
     api_port: int | None = None
     gateway_port: int | None = None
     node_grace: float | None = None
+    network: str | None = None
     seconds: float = 60.0
 
 
@@ -75,7 +76,7 @@ def start(cluster: ClusterHome, options: StartOptions, progress: Progress = lamb
 
 def _as_asked(cluster: ClusterHome, settings: dict[str, Any], options: StartOptions) -> dict[str, Any]:
     """What runs, if it is what is asked for; a running cluster is never changed by asking."""
-    for name in ("nodes", "fake_nodes", "api_port", "gateway_port", "node_grace"):
+    for name in ("nodes", "fake_nodes", "api_port", "gateway_port", "node_grace", "network"):
         asked = getattr(options, name)
         any_port = name.endswith("_port") and asked == 0
         if asked is not None and asked != settings.get(name) and not any_port:
@@ -105,6 +106,7 @@ def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> subproce
         "--api-port": options.api_port,
         "--gateway-port": options.gateway_port,
         "--node-grace": options.node_grace,
+        "--network": options.network,
     }
     for flag, value in asked.items():
         if value is not None:

@@ -13,16 +13,17 @@ import logging
 import os
 import signal
 import zlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lateen.aio.clock import SystemClock
 from lateen.aio.heap import pause_collections
-from lateen.aio.tasks import TaskOwner
+from lateen.aio.tasks import TaskOwner, gather
 from lateen.aio.threads import run_blocking
 from lateen.errors import InputError, LateenError
 from lateen.server.home import ClusterHome, cluster_home, cluster_names
+from lateen.server.network import LOOPBACK, NETWORKS, choose
 from lateen.shim.client import ShimClient
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--api-port", type=int)
     parser.add_argument("--gateway-port", type=int)
     parser.add_argument("--node-grace", type=float)
+    parser.add_argument("--network", choices=NETWORKS)
     return parser.parse_args(argv)
 
 
@@ -102,10 +104,9 @@ async def _serve(home: ClusterHome, options: argparse.Namespace, report: Reporte
     settings = _settings(home, options)
     # The process owners start while this process still reads its own code: both take a tenth of a second.
     async with TaskOwner("warm") as owner:
-        warming = [owner.start(work, "shim") for work in _warm_shims(home, settings)]
+        warming = owner.start(_warm_shims(home, settings), "shims")
         composed = await run_blocking(_composition)
-        for task in warming:
-            await task
+        await warming
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -139,10 +140,16 @@ def _composition() -> type[Composition]:
     return Composition
 
 
-def _warm_shims(home: ClusterHome, settings: dict[str, Any]) -> list[Coroutine[Any, Any, None]]:
-    """Start the shims that will be asked for in a moment, or find them running."""
-    folders = {"system": home.system} | {n: home.node(n) / "shim" for n in node_names(settings)}
-    return [_warm(ShimClient(folder=f, socket=home.socket(n), name=n, clock=SystemClock())) for n, f in folders.items()]
+async def _warm_shims(home: ClusterHome, settings: dict[str, Any]) -> None:
+    """Start the process owners that will be asked for in a moment, or find them running; decide which network they live in."""
+    clock = SystemClock()
+    system = ShimClient(folder=home.system, socket=home.socket("system"), name="system", clock=clock)
+    pid = await choose(home, settings, system, clock)
+    nodes = {n: home.node(n) / "shim" for n in node_names(settings)}
+    await gather(
+        [_warm(ShimClient(folder=f, socket=home.socket(n), name=n, clock=clock, within=lambda: pid)) for n, f in nodes.items()]
+    )
+    await system.close()
 
 
 async def _warm(shim: ShimClient) -> None:
@@ -168,14 +175,23 @@ def _settings(home: ClusterHome, options: argparse.Namespace) -> dict[str, Any]:
         "gateway_port": 0,
         "node_grace": 40.0,
     }
-    settings |= home.settings()
+    kept = home.settings()
+    settings |= kept
     settings.pop("ready_pid", None)
+    if "slice" in kept:
+        settings.setdefault("network", LOOPBACK)  # of a time when there was no other
+        if options.network not in (None, settings["network"]):
+            raise InputError(
+                f"cluster {home.name} has the network {settings['network']}, and its objects have addresses of that",
+                hint=f"run `lateen cluster reset --name {home.name}` to begin anew with --network {options.network}",
+            )
     asked = {
         "nodes": options.nodes,
         "fake_nodes": options.fake_nodes,
         "api_port": options.api_port,
         "gateway_port": options.gateway_port,
         "node_grace": options.node_grace,
+        "network": options.network,
     }
     settings |= {k: v for k, v in asked.items() if v is not None}
     if "slice" not in settings:

@@ -55,7 +55,8 @@ class Spawn:
 
     ``layers`` (source, target, folder for changes) are laid over it copy-on-write, read-only where the kernel cannot. ``base`` is
     the root folder the view starts from, default the host's. ``log`` receives stdout and stderr, raw. ``stdin`` keeps a pipe open
-    to it, ``terminal`` gives it one: see ``ShimClient.input``.
+    to it, ``terminal`` gives it one: see ``ShimClient.input``. ``netns`` is a file that stands for the network namespace to start
+    in; ``within`` the pid of a process whose user, mount and network namespaces it enters first.
     """
 
     id: str
@@ -75,6 +76,8 @@ class Spawn:
     base: Path | None = None
     stdin: bool = False
     terminal: bool = False
+    netns: Path | None = None
+    within: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def wire(self) -> dict[str, Any]:
@@ -94,6 +97,8 @@ class Spawn:
             "cgroups": [str(c) for c in self.cgroups],
             "stdin": self.stdin,
             "terminal": self.terminal,
+            "netns": str(self.netns) if self.netns else None,
+            "within": self.within,
             "labels": dict(self.labels),
         }
         if self.mounts is not None:
@@ -179,8 +184,9 @@ class ShimClient:
     """A connection to one shim, which is started when there is none. Every method raises TransportError when it is lost in the
     middle (all requests are idempotent: ask again), FailedError when the shim refuses or cannot be started."""
 
-    def __init__(self, *, folder: Path, socket: Path, name: str, clock: Clock) -> None:
-        self.folder, self.socket, self.name, self._clock = folder, socket, name, clock
+    def __init__(self, *, folder: Path, socket: Path, name: str, clock: Clock, within: Callable[[], int] = lambda: 0) -> None:
+        """``within`` gives the pid of a process in whose namespaces a shim that has to be started shall live (0: ours)."""
+        self.folder, self.socket, self.name, self._clock, self._within = folder, socket, name, clock, within
         self.can_view = False
         self.pid = 0
         self._wire: _Wire | None = None
@@ -237,7 +243,7 @@ class ShimClient:
         """Start a shim; it listens when the starting process ends with 0."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         argv = [sys.executable, "-I", "-S", "-c", _START]
-        argv += ["--dir", str(self.folder), "--socket", str(self.socket), "--name", self.name]
+        argv += ["--dir", str(self.folder), "--socket", str(self.socket), "--name", self.name, "--within", str(self._within())]
         with (self.folder / "shim.log").open("ab") as log:
             done = subprocess.run(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/", env=_ENV, check=False

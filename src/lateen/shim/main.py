@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 
-from lateen.shim import BUSY
+from lateen.shim import BUSY, namespaces
 from lateen.shim.server import Server
 from lateen.shim.syscalls import become_subreaper, set_name
 
@@ -21,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="lateen-shim")
     for option in ("--dir", "--socket", "--name"):
         parser.add_argument(option, required=True)
+    parser.add_argument("--within", type=int, default=0, help="live in the namespaces of this process")
     options = parser.parse_args()
     os.makedirs(options.dir, mode=0o700, exist_ok=True)
     lock = os.open(os.path.join(options.dir, "shim.lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -29,6 +30,8 @@ def main() -> None:
     except BlockingIOError:
         sys.exit(BUSY)
     listener = _listen(options.socket)
+    if options.within:
+        namespaces.enter(options.within)
     if os.fork():
         os._exit(0)  # whoever started us now knows that we listen, and has nobody to wait for
     os.setsid()

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from lateen.shim import view
+from lateen.shim import namespaces, view
 from lateen.shim.procfs import MARK
+from lateen.shim.syscalls import setns
 
 _PREPARE_SECONDS = 10  # a mount may hang on a dead disk: the shim must not
 
@@ -83,12 +84,22 @@ def _prepare(spec: Mapping[str, Any], stdio: Stdio) -> None:
     for name, limits in (spec.get("rlimits") or {}).items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), tuple(limits))
     os.umask(spec.get("umask", 0o022))
+    if spec.get("within"):
+        namespaces.enter(spec["within"])
+    if spec.get("netns"):
+        _join_network(spec["netns"])
     if spec.get("join"):
         view.join(spec["join"])
     elif spec.get("view"):
         view.enter(spec["view"])
     _become(spec)
     os.chdir(spec.get("cwd") or "/")
+
+
+def _join_network(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    setns(handle)
+    os.close(handle)
 
 
 def _connect(stdio: Stdio, uid: int | None) -> None:

@@ -7,9 +7,10 @@ import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_MOVE, MS_REC = 1, 32, 4096, 8192, 16384
 MS_UNBINDABLE, MS_SLAVE = 1 << 17, 1 << 19
+_MNT_DETACH = 2
 _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
 _PUNCH_HOLE_KEEP_SIZE = 0x03
 _IN_MODIFY, _IN_NONBLOCK, _IN_CLOEXEC = 0x2, 0o4000, 0o2000000
@@ -35,6 +36,11 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     """mount(2)."""
     args = [s.encode() if s else None for s in (source, target, kind, data)]
     _check(_libc.mount(args[0], args[1], args[2], ctypes.c_ulong(flags), args[3]), f"mount {target}")
+
+
+def unmount(target: str) -> None:
+    """umount(2), of a mount that may still be in use."""
+    _check(_libc.umount2(target.encode(), _MNT_DETACH), f"unmount {target}")
 
 
 def become_subreaper() -> None:

@@ -16,19 +16,16 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
+from lateen.shim.namespaces import private_mounts
 from lateen.shim.syscalls import (
-    CLONE_NEWNS,
-    CLONE_NEWUSER,
     MS_BIND,
     MS_MOVE,
     MS_RDONLY,
     MS_REC,
     MS_REMOUNT,
-    MS_SLAVE,
     MS_UNBINDABLE,
     mount,
     setns,
-    unshare,
 )
 
 
@@ -36,7 +33,7 @@ def enter(view: Mapping[str, Any]) -> None:
     """Build the view and make it this process's root. ``view``: {"root": an empty folder, "mounts": [{"source", "target",
     "read_only", "upper": folder for changes laid over a source that must not change}], "base": an image to start from, default the
     host}. OSError when the kernel does not allow it."""
-    private_namespaces()
+    private_mounts()
     root: str = view["root"]
     mount("tmpfs", root, "tmpfs", 0, "mode=755")
     mount("", root, "", MS_UNBINDABLE)  # so that binding the folder that holds it does not copy it into itself
@@ -62,24 +59,6 @@ def possible(root: str) -> bool:
         finally:
             os._exit(1)
     return os.waitpid(pid, 0)[1] == 0
-
-
-def private_namespaces() -> None:
-    """A mount namespace; with a user namespace around it where that is the only way."""
-    uid, gid = os.geteuid(), os.getegid()
-    try:
-        unshare(CLONE_NEWNS)
-    except PermissionError:
-        unshare(CLONE_NEWUSER | CLONE_NEWNS)
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{uid} {uid} 1")
-        _write("/proc/self/gid_map", f"{gid} {gid} 1")
-    mount("", "/", "", MS_REC | MS_SLAVE)
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w") as file:
-        file.write(text)
 
 
 def join(pid: int) -> None:

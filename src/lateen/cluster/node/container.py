@@ -23,7 +23,7 @@ from lateen.cluster.node.decide import EPHEMERAL, SIDECAR, Observed
 from lateen.cluster.node.environment import ConfigError, Sources, environment, expand, references
 from lateen.cluster.node.networks.loopback import anywhere, holder
 from lateen.cluster.node.prober import Prober, Reports
-from lateen.cluster.node.seam import ContainerSpec, ContainerState, ImageError, LocalImage
+from lateen.cluster.node.seam import ContainerSpec, ContainerState, ImageError, LocalImage, PodAddress
 from lateen.cluster.node.status import ContainerFacts
 from lateen.cluster.node.timing import Deadline
 from lateen.cluster.node.volumes import Volumes
@@ -49,7 +49,7 @@ class Container:
         *,
         pod: Callable[[], Object],
         volumes: Volumes,
-        network: Callable[[], Mapping[str, str]],
+        network: Callable[[], PodAddress | None],
         changed: Callable[[], None],
         owner: TaskOwner,
     ) -> None:
@@ -184,6 +184,7 @@ class Container:
         path = self._context.log_path(uid, self.name, number)
         await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
         user, group = _identity(pod, self.spec)
+        address = self._network()
         return ContainerSpec(
             id=f"{uid}_{self.name}_{number}",
             pod_uid=uid,
@@ -203,10 +204,11 @@ class Container:
             resources=self.spec.get("resources") or {},
             stdin=bool(self.spec.get("stdin")),
             terminal=bool(self.spec.get("tty")),
+            netns=address.netns if address else None,
         )
 
     async def _sources(self, pod: Object, image: LocalImage) -> Sources:
-        client, namespace = self._context.client, meta(pod).get("namespace", "")
+        client, namespace, address = self._context.client, meta(pod).get("namespace", ""), self._network()
         configmaps, secrets = references(self.spec)
         services = list((await client.list(SERVICES, namespace)).items)
         if namespace != "default" and (master := await self._get(SERVICES, "kubernetes", "default")):
@@ -215,7 +217,7 @@ class Container:
             configmaps={n: await self._get(CONFIGMAPS, n, namespace) for n in configmaps},
             secrets={n: await self._get(SECRETS, n, namespace) for n in secrets},
             services=[{"kind": "Service", **s} for s in services],
-            network={"HOSTNAME": meta(pod).get("name", ""), **self._network()},
+            network={"HOSTNAME": meta(pod).get("name", ""), **(address.env if address else {})},
             image=image.env,
             unprivileged_start=self._context.unprivileged_start,
         )
@@ -319,7 +321,8 @@ class Container:
         if not final.exit_code or final.message or self.stopping:
             return final
         tail = await asyncio.to_thread(_tail, self._context.log_path(uid_of(self._pod()), self.name, self.number))
-        if "in use" in tail.lower() and (said := await asyncio.to_thread(self._conflict)):
+        shared = self._context.network.name == "loopback"
+        if shared and "in use" in tail.lower() and (said := await asyncio.to_thread(self._conflict)):
             self._event("AddressInUse", said)
             return replace(final, message=said)
         if self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
@@ -361,7 +364,8 @@ class Container:
 
     async def _check(self, probe: Mapping[str, Any], seconds: float) -> probing.Result:
         ip = (self._pod().get("status") or {}).get("podIP") or "127.0.0.1"
-        return await probing.check(probe, self.spec, ip, self._exec, seconds)
+        access = probing.Access(ip=ip, reach=self._context.network.reach, run=self._exec)
+        return await probing.check(probe, self.spec, access, seconds)
 
     async def _exec(self, argv: Sequence[str], *, seconds: float) -> tuple[int, bytes]:
         current = self.current

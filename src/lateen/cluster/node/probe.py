@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from lateen.aio.tasks import within
+from lateen.aio.tasks import TaskOwner, gather, within
+from lateen.cluster.node.seam import Connection
 from lateen.errors import FailedError, LateenError
 
 
@@ -27,17 +31,32 @@ class Exec(Protocol):
     async def __call__(self, argv: Sequence[str], *, seconds: float) -> tuple[int, bytes]: ...
 
 
-async def check(handler: Mapping[str, Any], container: Mapping[str, Any], ip: str, run: Exec, seconds: float) -> Result:
+class Reach(Protocol):
+    """Connects to an address of the node's network."""
+
+    async def __call__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> Connection: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How to get at a container: its pod's address, who connects to it, who runs commands in it."""
+
+    ip: str
+    reach: Reach
+    run: Exec
+
+
+async def check(handler: Mapping[str, Any], container: Mapping[str, Any], access: Access, seconds: float) -> Result:
     """Do the check that ``handler`` (a probe or a lifecycle hook) describes, in at most ``seconds``."""
     try:
         if "httpGet" in handler:
-            return await _http(handler["httpGet"], container, ip, seconds)
+            return await _http(handler["httpGet"], container, access, seconds)
         if "tcpSocket" in handler:
-            return await _tcp(handler["tcpSocket"], container, ip, seconds)
+            return await _tcp(handler["tcpSocket"], container, access, seconds)
         if "exec" in handler:
-            return await _exec(handler["exec"], run, seconds)
+            return await _exec(handler["exec"], access.run, seconds)
         if "grpc" in handler:
-            return await _grpc(handler["grpc"], ip, seconds)
+            return await _grpc(handler["grpc"], access, seconds)
     except FailedError as error:
         return Result(False, str(error))
     except LateenError as error:
@@ -55,13 +74,15 @@ def port_number(port: int | str, container: Mapping[str, Any]) -> int:
     raise FailedError(f"couldn't find port: {port}")
 
 
-async def _http(get: Mapping[str, Any], container: Mapping[str, Any], ip: str, seconds: float) -> Result:
-    host, port = get.get("host") or ip, port_number(get["port"], container)
+async def _http(get: Mapping[str, Any], container: Mapping[str, Any], access: Access, seconds: float) -> Result:
+    host, port = get.get("host") or access.ip, port_number(get["port"], container)
     secure = (get.get("scheme") or "HTTP").upper() == "HTTPS"
     path = get.get("path") or "/"
     url = f"{'https' if secure else 'http'}://{host}:{port}{path if path.startswith('/') else '/' + path}"
     try:
-        code = await within(seconds, _status(host, port, path, get.get("httpHeaders") or (), _anyone() if secure else None))
+        context = _anyone() if secure else None
+        headers = get.get("httpHeaders") or ()
+        code = await within(seconds, _status(lambda: access.reach(host, port, context), f"{host}:{port}", path, headers))
     except TimeoutError:
         return Result(False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)')
     except OSError as error:
@@ -73,10 +94,10 @@ async def _http(get: Mapping[str, Any], container: Mapping[str, Any], ip: str, s
     return Result(False, f"HTTP probe failed with statuscode: {code}")
 
 
-async def _status(host: str, port: int, path: str, headers: Sequence[Mapping[str, str]], context: ssl.SSLContext | None) -> int:
-    reader, writer = await asyncio.open_connection(host, port, ssl=context)
+async def _status(connect: Callable[[], Awaitable[Connection]], host: str, path: str, headers: Sequence[Mapping[str, str]]) -> int:
+    reader, writer = await connect()
     try:
-        given = {"host": f"{host}:{port}", "user-agent": "kube-probe/1.37", "accept": "*/*", "connection": "close"}
+        given = {"host": host, "user-agent": "kube-probe/1.37", "accept": "*/*", "connection": "close"}
         given |= {h["name"].lower(): h["value"] for h in headers}
         lines = [f"GET {path if path.startswith('/') else '/' + path} HTTP/1.1", *(f"{k}: {v}" for k, v in given.items()), "", ""]
         writer.write("\r\n".join(lines).encode())
@@ -95,10 +116,10 @@ def _anyone() -> ssl.SSLContext:
     return context
 
 
-async def _tcp(tcp: Mapping[str, Any], container: Mapping[str, Any], ip: str, seconds: float) -> Result:
-    host, port = tcp.get("host") or ip, port_number(tcp["port"], container)
+async def _tcp(tcp: Mapping[str, Any], container: Mapping[str, Any], access: Access, seconds: float) -> Result:
+    host, port = tcp.get("host") or access.ip, port_number(tcp["port"], container)
     try:
-        _, writer = await within(seconds, asyncio.open_connection(host, port))
+        _, writer = await within(seconds, access.reach(host, port))
     except TimeoutError:
         return Result(False, f"dial tcp {host}:{port}: i/o timeout")
     except OSError as error:
@@ -117,18 +138,48 @@ async def _exec(command: Mapping[str, Any], run: Exec, seconds: float) -> Result
     return Result(code == 0, output[:10240].decode(errors="replace"))
 
 
-async def _grpc(grpc_probe: Mapping[str, Any], ip: str, seconds: float) -> Result:
+async def _grpc(grpc_probe: Mapping[str, Any], access: Access, seconds: float) -> Result:
     """grpc.health.v1.Health/Check, the two messages written by hand: request {1: service}, response {1: status}, 1 is SERVING."""
     import grpc  # heavy, and only few pods are probed by it
 
     service = (grpc_probe.get("service") or "").encode()
     request = (b"\x0a" + bytes([len(service)]) + service) if service else b""
-    address = f"{ip}:{grpc_probe['port']}"
+    address = f"{access.ip}:{grpc_probe['port']}"
     try:
-        async with grpc.aio.insecure_channel(address) as channel:
+        async with _doorway(access, int(grpc_probe["port"])) as door, grpc.aio.insecure_channel(door) as channel:
             answer: bytes = await channel.unary_unary("/grpc.health.v1.Health/Check")(request, timeout=seconds)
     except grpc.aio.AioRpcError as error:
         return Result(False, f'error: rpc to "{address}" failed: {error.code().name}: {error.details()}')
     if answer[:2] == b"\x08\x01":
         return Result(True)
     return Result(False, 'service unhealthy (responded with "NOT_SERVING")')
+
+
+@asynccontextmanager
+async def _doorway(access: Access, port: int) -> AsyncIterator[str]:
+    """An address that grpc can dial, which leads to the pod: its sockets are its own, and the pod may be on another network."""
+    async with TaskOwner("grpc probe", on_error=lambda *_: None) as owner:
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                to_reader, to_writer = await access.reach(access.ip, port)
+            except OSError:
+                writer.close()
+                return
+            await gather((_copy(reader, to_writer), _copy(to_reader, writer)))
+
+        with tempfile.TemporaryDirectory(prefix="lateen-") as folder:
+            path = f"{folder}/grpc"
+            server = await asyncio.start_unix_server(lambda r, w: owner.start(carry(r, w), "relay") and None, path)
+            try:
+                yield f"unix:{path}"
+            finally:
+                server.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+    finally:
+        writer.close()

@@ -7,6 +7,7 @@ Gate is filled from outside (the server composes traffic in); OpenGate is the de
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,7 @@ class ContainerSpec:
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     stdin: bool = False
     terminal: bool = False
+    netns: Path | None = None  # the pod's network namespace; see PodAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,18 +213,23 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodAddress:
-    """A pod's place on the network, and the environment variables that tell the application (loopback: HOST)."""
+    """A pod's place on the network, and the environment variables that tell the application (HOST, PORT).
+
+    ``netns`` is a file that stands for the pod's own network namespace, seen from processes that the node's shim starts. None: the
+    network that the shim lives in (``loopback``, or a pod with hostNetwork)."""
 
     ip: str
     host_ip: str
     env: Mapping[str, str] = field(default_factory=dict)
+    netns: Path | None = None
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class PodNetwork(Protocol):
-    """Gives each pod its address. ``loopback``: a 127.x address, pods of one ServiceAccount share /24 blocks."""
+    """Gives each pod its address; pods of one ServiceAccount share /24 blocks. ``loopback``: a 127.x address of this machine.
+    ``netns``: a network namespace of its own, on a bridge in the cluster's."""
 
     name: str
 
@@ -236,6 +243,10 @@ class PodNetwork(Protocol):
 
     async def dial(self, pod: Object, port: int) -> Connection:
         """A TCP connection to a port of the pod, as from inside it (for port-forward and proxies). OSError with a sentence."""
+        ...
+
+    async def reach(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> Connection:
+        """A connection from the node to an address of its network (for probes). OSError."""
         ...
 
 

@@ -59,7 +59,7 @@ class PodWorker:
             kind,
             pod=self._visible,
             volumes=self._volumes,
-            network=lambda: self._address.env if self._address else {},
+            network=lambda: self._address,
             changed=self._wake.set,
             owner=self._owner,
         )

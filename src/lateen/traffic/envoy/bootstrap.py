@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ _MAX_CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxySpec:
-    """One proxy. ``group`` is its node id: which resources it asks for."""
+    """One proxy. ``group`` is its node id: which resources it asks for. ``within`` gives the pid of a process in whose namespaces
+    it shall live, 0 for the machine's."""
 
     group: str
     binary: Path
@@ -24,6 +26,7 @@ class ProxySpec:
     admin: Path
     concurrency: int = 2
     drain_seconds: int = 5
+    within: Callable[[], int] = lambda: 0
 
     @property
     def id(self) -> str:

@@ -121,6 +121,7 @@ class Proxy:
                 argv=spec.argv(),
                 env={},
                 log=spec.log,
+                within=spec.within(),
                 labels={_LABEL: spec.contract()},
                 rlimits={"nofile": (files, files)},  # a connection is two files; the usual soft limit is 1,024
             )

@@ -6,7 +6,8 @@ is left, those that still serve keep receiving requests, as kube-proxy has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lateen.kube.addresses import bindable_port
@@ -54,6 +55,17 @@ def translate_service(
             for p in ports
         ),
     )
+
+
+def through_doors(service: Service, doors: Mapping[tuple[str, int], str]) -> Service:
+    """The service with the endpoints that have a door replaced by it: a socket's path."""
+    ports = tuple(replace(p, endpoints=tuple(_door(e, doors) for e in p.endpoints)) for p in service.ports)
+    return replace(service, ports=ports) if ports != service.ports else service
+
+
+def _door(endpoint: Endpoint, doors: Mapping[tuple[str, int], str]) -> Endpoint:
+    path = doors.get((endpoint.address, endpoint.port))
+    return replace(endpoint, address=path) if path else endpoint
 
 
 def _endpoints(slices: Sequence[Object], port_name: str, drained: frozenset[str]) -> tuple[Endpoint, ...]:

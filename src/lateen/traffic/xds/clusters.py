@@ -8,7 +8,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
-from lateen.traffic.ir import Health, Protocol, ServicePort
+from lateen.traffic.ir import Endpoint, Health, Protocol, ServicePort
 from lateen.traffic.xds.resource import ADS, Resource, extension, resource, seconds
 
 # Shorter than the keep-alive of common application servers (uvicorn: 5 s), or a request meets a connection being closed.
@@ -87,10 +87,16 @@ def endpoints(port: ServicePort) -> Resource:
     members = [
         endpoint_components_pb2.LbEndpoint(
             health_status=_STATUS[e.health],
-            endpoint={"address": {"socket_address": {"address": e.address, "port_value": e.port}}},
+            endpoint={"address": _address(e)},
         )
         for e in port.endpoints
     ]
     return resource(
         name, endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=[{"lb_endpoints": members}] if members else [])
     )
+
+
+def _address(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.address.startswith("/"):  # a socket that leads out of the cluster's network
+        return {"pipe": {"path": endpoint.address}}
+    return {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}

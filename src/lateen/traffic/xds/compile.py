@@ -1,6 +1,7 @@
 """A snapshot -> the resources of each proxy group. Pure; only what changed since the last snapshot is encoded again.
 
-``mesh`` serves service addresses, ``edge`` the gateways with the clusters that their routes point to.
+``mesh`` serves service addresses, ``edge`` the gateways with the clusters that their routes point to; ``border`` has something to
+do only where those two live in a network of their own.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from dataclasses import dataclass
 
 from lateen.kube.meta import Key
 from lateen.traffic.ir import GatewayPort, PortKey, Route, Service, ServicePort, Snapshot, VirtualHost
-from lateen.traffic.xds import clusters, listeners, routes
+from lateen.traffic.xds import border, clusters, listeners, routes
 from lateen.traffic.xds.resource import Name, Resource
 
-MESH, EDGE = "mesh", "edge"
-GROUPS = (MESH, EDGE)
+MESH, EDGE, BORDER = "mesh", "edge", "border"
+GROUPS = (MESH, EDGE, BORDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,17 @@ class _Port:
 
 
 class Compiler:
-    """Remembers the last snapshot and its resources. ``update`` gives the changes per group."""
+    """Remembers the last snapshot and its resources. ``update`` gives the changes per group. ``doors`` is a path prefix for the
+    sockets by which gateways are entered, '' where the edge listens on their addresses itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, doors: str = "") -> None:
+        self._doors = doors
         self._snapshot = Snapshot()
         self._targets: frozenset[PortKey] = frozenset()
         self._ports: dict[Key, dict[PortKey, _Port]] = {}
         self._mesh_names: dict[Key, frozenset[Name]] = {}
         self._gateways: dict[GatewayPort, tuple[Resource, ...]] = {}
-        self._sent: dict[str, dict[Name, Resource]] = {MESH: {}, EDGE: {}}
+        self._sent: dict[str, dict[Name, Resource]] = {g: {} for g in GROUPS}
 
     def update(self, snapshot: Snapshot) -> Mapping[str, Changes]:
         """Move on to ``snapshot``."""
@@ -62,8 +65,8 @@ class Compiler:
         mesh = self._mesh(changed, gone)
         if old.gateways is snapshot.gateways:
             return {MESH: mesh, EDGE: self._edge(changed)}
-        self._gateways = {g: self._gateways.get(g) or tuple(_gateway(g)) for g in snapshot.gateways}
-        return {MESH: mesh, EDGE: self._edge_all()}
+        self._gateways = {g: self._gateways.get(g) or tuple(_gateway(g, self._doors)) for g in snapshot.gateways}
+        return {MESH: mesh, EDGE: self._edge_all(), BORDER: self._border()}
 
     def _rerouted(self, old: Snapshot) -> set[Key]:
         """Services whose rules changed, or that became or ceased to be the target of a rule."""
@@ -100,8 +103,14 @@ class Compiler:
         for target in self._snapshot.routed():
             port = self._ports[Key(target.namespace, target.name)][target]
             resources += (port.cluster, port.endpoints)
+        return self._all(EDGE, resources)
+
+    def _border(self) -> Changes:
+        return self._all(BORDER, [r for g in self._gateways if self._doors for r in border.crossing(self._doors, g)])
+
+    def _all(self, group: str, resources: Iterable[Resource]) -> Changes:
         wanted = {r.id: r for r in resources}
-        return self._apply(EDGE, wanted, [n for n in self._sent[EDGE] if n not in wanted])
+        return self._apply(group, wanted, [n for n in self._sent[group] if n not in wanted])
 
     def _edge(self, changed: Iterable[Key]) -> Changes:
         """Endpoint changes of services that gateways send to."""
@@ -136,9 +145,9 @@ def _own(address: str, port: ServicePort, rules: tuple[Route, ...]) -> Iterator[
         yield routes.routing(name, [VirtualHost("*", rules)]) if rules else routes.forwarding(name, clusters.cluster_name(port))
 
 
-def _gateway(port: GatewayPort) -> Iterator[Resource]:
+def _gateway(port: GatewayPort, doors: str) -> Iterator[Resource]:
     yield from listeners.secrets(port)
-    yield listeners.edge_listener(port)
+    yield listeners.edge_listener(port, border.door(doors, port), [border.announced()]) if doors else listeners.edge_listener(port)
     if not port.servers:
         yield routes.routing(listeners.edge_name(port), port.hosts)
     for server in port.servers:

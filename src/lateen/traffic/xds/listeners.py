@@ -5,7 +5,7 @@ Listeners hardly ever change: a change would drain their connections. Everything
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
@@ -21,7 +21,7 @@ from lateen.traffic.xds.resource import ADS, Resource, extension, pack, resource
 
 _ROUTER = "envoy.filters.http.router"
 _HCM = "envoy.filters.network.http_connection_manager"
-_TCP = "envoy.filters.network.tcp_proxy"
+TCP = "envoy.filters.network.tcp_proxy"
 _TLS = "envoy.transport_sockets.tls"
 _INSPECTOR = "envoy.filters.listener.tls_inspector"
 
@@ -35,10 +35,10 @@ def mesh_listener(address: str, port: ServicePort) -> Resource:
     """The listener on a service's cluster address."""
     name = mesh_name(port)
     if port.protocol.is_http:
-        return _listener(name, address, port.listen, [{"filters": [_http(name, edge=False)]}])
+        return plain_listener(name, address, port.listen, [{"filters": [_http(name, edge=False)]}])
     cluster = cluster_name(port)
     proxy = tcp_proxy_pb2.TcpProxy(stat_prefix=cluster, cluster=cluster, max_connect_attempts={"value": 3})
-    return _listener(name, address, port.listen, [{"filters": [extension(_TCP, proxy)]}], needs=frozenset((cluster,)))
+    return plain_listener(name, address, port.listen, [{"filters": [extension(TCP, proxy)]}], needs=frozenset((cluster,)))
 
 
 def edge_name(port: GatewayPort, server: TlsServer | None = None) -> str:
@@ -47,13 +47,15 @@ def edge_name(port: GatewayPort, server: TlsServer | None = None) -> str:
     return f"{name}/{server.section}" if server else name
 
 
-def edge_listener(port: GatewayPort) -> Resource:
-    """The listener of one gateway port."""
+def edge_listener(port: GatewayPort, door: str = "", first: Sequence[dict[str, Any]] = ()) -> Resource:
+    """The listener of one gateway port; on the socket ``door`` instead of its address, if that is given. ``first`` are listener
+    filters that see a connection before all else."""
     name = edge_name(port)
+    address = {"pipe": {"path": door, "mode": 0o600}} if door else _socket_address(port.address, port.listen)
     if not port.servers:
-        return _listener(name, port.address, port.listen, [{"filters": [_http(name, edge=True)]}])
+        return _listener(name, address, [{"filters": [_http(name, edge=True)]}], inspectors=first)
     inspector = extension(_INSPECTOR, tls_inspector_pb2.TlsInspector())
-    return _listener(name, port.address, port.listen, [_tls_chain(port, s) for s in port.servers], inspector=inspector)
+    return _listener(name, address, [_tls_chain(port, s) for s in port.servers], inspectors=[*first, inspector])
 
 
 def secret_name(certificate: Certificate) -> str:
@@ -81,20 +83,28 @@ def secrets(port: GatewayPort) -> Iterator[Resource]:
             yield secret(certificate)
 
 
+def plain_listener(name: str, ip: str, port: int, chains: list[Any], *, needs: frozenset[str] = frozenset()) -> Resource:
+    """A listener on an address."""
+    return _listener(name, _socket_address(ip, port), chains, needs=needs)
+
+
+def _socket_address(ip: str, port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": ip, "port_value": port}}
+
+
 def _listener(
     name: str,
-    address: str,
-    port: int,
+    address: dict[str, Any],
     chains: list[Any],
     *,
-    inspector: dict[str, Any] | None = None,
+    inspectors: Sequence[dict[str, Any]] = (),
     needs: frozenset[str] = frozenset(),
 ) -> Resource:
     message = listener_pb2.Listener(
         name=name,
-        address={"socket_address": {"address": address, "port_value": port}},
+        address=address,
         filter_chains=chains,
-        listener_filters=[inspector] if inspector else [],
+        listener_filters=list(inspectors),
         per_connection_buffer_limit_bytes={"value": BUFFER_BYTES},
         # With SO_REUSEPORT a second process of the same user could take half of the connections without a word.
         enable_reuse_port={"value": False},

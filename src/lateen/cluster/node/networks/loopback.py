@@ -10,33 +10,18 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lateen.cluster.node.networks.book import AddressBook, port_variable
 from lateen.cluster.node.seam import Connection, PodAddress
-from lateen.errors import FailedError
-from lateen.kube.meta import Key, Object, meta, uid_of
+from lateen.kube.meta import Key, Object
 
-_HOSTS = range(1, 255)
 # Addresses as /proc/net/tcp and tcp6 write them: hexadecimal, each word in the machine's (little-endian) order.
 _IPV4, _MAPPED = 8, "0000000000000000FFFF0000"
 _EVERYWHERE = ("00000000", "0" * 32, _MAPPED + "00000000", "0000000000000000FFFF000000000000")
-
-
-@dataclass(slots=True)
-class _Block:
-    """One /24: whose it is, and which hosts are taken. ``last`` makes addresses go round instead of being reused at once."""
-
-    account: Key
-    taken: set[int] = field(default_factory=set)
-    last: int = 0
-
-    def take(self) -> int:
-        free = (h for h in [*range(self.last + 1, 255), *_HOSTS] if h not in self.taken)
-        self.last = next(free)
-        self.taken.add(self.last)
-        return self.last
 
 
 class LoopbackNetwork:
@@ -45,47 +30,20 @@ class LoopbackNetwork:
     name = "loopback"
 
     def __init__(self, folder: Path, network: ipaddress.IPv4Network, *, host_ip: str = "127.0.0.1") -> None:
-        self._folder, self._network, self._host_ip = folder, network, host_ip
-        self._blocks: dict[int, _Block] = {}
-        self._pods: dict[str, tuple[int, int]] = {}
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in folder.iterdir():
-            self._load(file)
-
-    def _load(self, file: Path) -> None:
-        ip, _, account = file.read_text().partition(" ")
-        try:
-            block, host = divmod(int(ipaddress.IPv4Address(ip)) - int(self._network.network_address), 256)
-        except ipaddress.AddressValueError:
-            block = -1
-        if not 0 <= block <= 255:  # of another slice, or half written: that pod gets a new one
-            file.unlink()
-            return
-        namespace, _, name = account.partition("/")
-        known = self._blocks.setdefault(block, _Block(Key(namespace, name)))
-        known.taken.add(host)
-        known.last = max(known.last, host)
-        self._pods[file.name] = (block, host)
+        self._book, self._host_ip = AddressBook(folder, network), host_ip
 
     async def attach(self, pod: Object) -> PodAddress:
         """The pod's address. FailedError when the slice is full."""
         if (pod.get("spec") or {}).get("hostNetwork"):
             return PodAddress(ip=self._host_ip, host_ip=self._host_ip)
-        uid = uid_of(pod)
-        if uid not in self._pods:
-            account = account_of(pod)
-            place = self._pods[uid] = self._take(account)
-            (self._folder / uid).write_text(f"{self._address(*place)} {account}")
-        ip = self._address(*self._pods[uid])
-        return PodAddress(ip=ip, host_ip=self._host_ip, env={"HOST": ip} | _port(pod))
+        ip = self._book.take(pod)
+        return PodAddress(ip=ip, host_ip=self._host_ip, env={"HOST": ip} | port_variable(pod))
 
     async def detach(self, pod_uid: str) -> None:
-        place = self._pods.pop(pod_uid, None)
-        if place is None:
-            return
-        block, host = place
-        self._blocks[block].taken.discard(host)
-        (self._folder / pod_uid).unlink(missing_ok=True)
+        self._book.give_back(pod_uid)
+
+    async def reach(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> Connection:
+        return await asyncio.open_connection(host, port, ssl=tls)
 
     async def dial(self, pod: Object, port: int) -> Connection:
         """To the pod's own address: a process that listens on 127.0.0.1 alone cannot be told from any other of the machine."""
@@ -97,44 +55,7 @@ class LoopbackNetwork:
 
     def blocks(self, account: Key) -> list[str]:
         """The /24 networks whose addresses only pods of this ServiceAccount have."""
-        return [f"{self._address(n, 0)}/24" for n, b in sorted(self._blocks.items()) if b.account == account]
-
-    def _take(self, account: Key) -> tuple[int, int]:
-        for number, block in self._blocks.items():
-            if block.account == account and len(block.taken) < len(_HOSTS):
-                return number, block.take()
-        number = self._free_block()
-        self._blocks[number] = _Block(account)
-        return number, self._blocks[number].take()
-
-    def _free_block(self) -> int:
-        for number in range(256):
-            if number not in self._blocks:
-                return number
-        for number, block in self._blocks.items():
-            if not block.taken:
-                return number
-        raise FailedError(f"no address is free in {self._network}: 256 ServiceAccount blocks are in use")
-
-    def _address(self, block: int, host: int) -> str:
-        return str(self._network.network_address + block * 256 + host)
-
-
-def account_of(pod: Object) -> Key:
-    """The pod's ServiceAccount."""
-    return Key(meta(pod).get("namespace") or "", (pod.get("spec") or {}).get("serviceAccountName") or "default")
-
-
-def _port(pod: Object) -> dict[str, str]:
-    """PORT, if all containers together declare exactly one TCP port."""
-    spec = pod.get("spec") or {}
-    ports = {
-        p["containerPort"]
-        for c in spec.get("containers") or ()
-        for p in c.get("ports") or ()
-        if p.get("protocol", "TCP") == "TCP" and "containerPort" in p
-    }
-    return {"PORT": str(ports.pop())} if len(ports) == 1 else {}
+        return self._book.blocks(account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

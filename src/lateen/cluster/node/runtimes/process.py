@@ -99,6 +99,7 @@ def _spawn(spec: ContainerSpec) -> Spawn:
         groups=spec.groups,
         stdin=spec.stdin,
         terminal=spec.terminal,
+        netns=spec.netns,
         labels={POD: spec.pod_uid, "container": spec.name},
     )
 
