@@ -29,6 +29,7 @@ from kubernetes import stream
 
 from lateen.images.build import BuildRequest, build
 from lateen.images.layout import ImageStore
+from lateen.kube.meta import Object
 from lateen.testing import embedded_cluster
 
 KUBECTL = str(Path(sys.executable).with_name("kubectl"))
@@ -79,12 +80,12 @@ class Rig:
         assert done.returncode == 0, f"kubectl {' '.join(args)}\n{(done.stdout + done.stderr).decode()}"
         return done.stdout.decode()
 
-    def pod(self, name: str, *command: str, restart: str = "Always", **container: object) -> None:
+    def pod(self, name: str, *command: str, restart: str = "Always", pod: Object | None = None, **container: object) -> None:
         """A running pod."""
         containers = [{"name": "app", "image": self.image, "command": list(command), **container}]
-        spec = {"containers": containers, "restartPolicy": restart, "terminationGracePeriodSeconds": 1}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(pod).encode())
+        spec = {"containers": containers, "restartPolicy": restart, "terminationGracePeriodSeconds": 1, **(pod or {})}
+        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest).encode())
         self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=20s")
 
     def close(self) -> None:
@@ -166,6 +167,23 @@ def test_exec_at_a_terminal_knows_its_size_and_ends_with_the_shell(rig: Rig) -> 
     terminal.type("exit 5\n")
     terminal.expect("exit code 5")
     assert terminal.end() == 5
+
+
+def test_exec_sees_what_the_container_sees(rig: Rig) -> None:
+    volume, mount = {"name": "data", "emptyDir": {}}, {"name": "data", "mountPath": "/data"}
+    rig.pod("mounts", "sh", "-c", "echo mine > /data/file; sleep 3600", pod={"volumes": [volume]}, volumeMounts=[mount])
+    assert rig.kubectl("exec", "mounts", "--", "cat", "/data/file") == "mine\n"
+    rig.kubectl("exec", "-i", "mounts", "--", "sh", "-c", "cat > /data/new", stdin=b"new")
+    assert rig.kubectl("exec", "mounts", "--", "cat", "/data/new") == "new"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives containers other users")
+def test_exec_at_a_terminal_as_another_user(rig: Rig) -> None:
+    rig.pod("user", "sleep", "3600", securityContext={"runAsUser": 65534, "runAsGroup": 65534})
+    terminal = Terminal(rig, "exec", "-it", "user", "--", "sh", "-c", "id -u; echo to > $(tty)")
+    terminal.expect("65534")
+    terminal.expect("to")
+    assert terminal.end() == 0
 
 
 def test_exec_says_what_is_wrong(rig: Rig) -> None:
