@@ -203,6 +203,9 @@ def test_exec_needs_create_as_well_as_get(rig: Rig) -> None:
     rig.kubectl("create", "role", "runs", "--verb=create", "--resource=pods/exec")
     rig.kubectl("create", "rolebinding", "runs", "--role=runs", "--user=ann")
     assert rig.kubectl("exec", "app", "--as=ann", "--", "echo", "may") == "may\n"
+    rig.kubectl("create", "rolebinding", "edits", "--clusterrole=edit", "--user=bob")
+    assert rig.kubectl("exec", "app", "--as=bob", "--", "echo", "may") == "may\n"
+    assert "app" in rig.kubectl("top", "pods", "--as=bob")
 
 
 def test_the_python_client_streams_too(rig: Rig) -> None:

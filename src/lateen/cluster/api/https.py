@@ -236,6 +236,8 @@ async def _stream(raw: web.BaseRequest, answer: Answer, chunks: AsyncIterator[by
         async for chunk in chunks:
             await response.write(chunk)
         await response.write_eof()
+    except ConnectionError:
+        pass  # the client went away
     finally:
         await chunks.aclose()  # type: ignore[attr-defined] # they are async generators
     return response

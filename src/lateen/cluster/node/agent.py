@@ -30,7 +30,7 @@ from lateen.cluster.node.streams import AttachSession, CommandSession, Wanted, o
 from lateen.cluster.node.usage import Meter, Reading
 from lateen.cluster.node.worker import PodWorker, remove_folder
 from lateen.errors import LateenError, ServerError
-from lateen.kube.meta import Object, key_of, meta, uid_of
+from lateen.kube.meta import Object, key_of, meta, parse_time, uid_of
 from lateen.kube.resources import CONFIGMAPS, PODS, SECRETS
 from lateen.reconcile.events import Recorder
 
@@ -229,7 +229,7 @@ class NodeAgent:
         return "application/json", json.dumps(summary(self.settings.name, self.settings.folder, reading, measured)).encode()
 
     async def _measured(self) -> tuple[Reading, list[Measured]]:
-        reading = await self._meter.read()
+        reading = await self._meter.read({a.id: parse_time(a.started_at) for w in self._workers.values() for _, a in w.running()})
         pods = []
         for worker in self._workers.values():
             found = [(name, a.started_at, reading.containers[a.id]) for name, a in worker.running() if a.id in reading.containers]

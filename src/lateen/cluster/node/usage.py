@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from lateen.cluster.node.seam import Runtime, Used
 
 _FRESH = 10.0  # seconds for which a reading is given again
 _STALE = 60.0  # seconds after which an earlier count says nothing about now
-_SHORT = 1.0  # seconds between two counts when there is no earlier one
+_SHORT = 1.0  # seconds between two counts at least
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -57,18 +57,22 @@ class Meter:
         self._reading: Reading | None = None
         self._turn = asyncio.Lock()
 
-    async def read(self) -> Reading:
-        """What is used now; not measured more often than every ten seconds. TransportError, FailedError of the runtime."""
+    async def read(self, running: Mapping[str, datetime]) -> Reading:
+        """What is used now; not measured more often than every ten seconds, or every second while one of ``running`` (with its
+        start) was not there yet. TransportError, FailedError of the runtime."""
         async with self._turn:
             age = self._clock.monotonic() - self._last.moment if self._last is not None else None
-            if self._reading is not None and age is not None and age < _FRESH:
+            if self._reading is not None and age is not None and age < self._fresh(self._reading, running):
                 return self._reading
             if self._last is None or age is None or age > _STALE:
                 self._last = await self._count()
                 await self._clock.sleep(_SHORT)
             count = await self._count()
-            self._reading, self._last = _between(self._last, count), count
+            self._reading, self._last = _between(self._last, count, running), count
             return self._reading
+
+    def _fresh(self, reading: Reading, running: Iterable[str]) -> float:
+        return _FRESH if all(name in reading.containers for name in running) else _SHORT
 
     async def _count(self) -> _Count:
         containers = await self._runtime.usage()
@@ -77,16 +81,24 @@ class Meter:
         )
 
 
-def _between(first: _Count, second: _Count) -> Reading:
-    """Rates over the time between two counts; a container that is new since then has counted from zero."""
+def _between(first: _Count, second: _Count, started: Mapping[str, datetime]) -> Reading:
+    """Rates over the time between two counts; of a container that is new since then, over its life."""
     window = max(second.moment - first.moment, 0.001)
 
-    def rate(before: Used | None, after: Used) -> Rate:
-        spent = after.cpu_seconds - (before.cpu_seconds if before is not None else 0.0)
-        return Rate(cores=max(0.0, spent) / window, used=after)
+    def rate(name: str, after: Used) -> Rate:
+        before = first.containers.get(name)
+        if before is not None or name not in started:
+            return _rate(before, after, window)
+        life = (second.at - started[name]).total_seconds()
+        return _rate(None, after, min(window, max(life, 0.1)))
 
-    containers = {name: rate(first.containers.get(name), used) for name, used in second.containers.items()}
-    return Reading(at=second.at, window=window, node=rate(first.node, second.node), containers=containers)
+    containers = {name: rate(name, used) for name, used in second.containers.items()}
+    return Reading(at=second.at, window=window, node=_rate(first.node, second.node, window), containers=containers)
+
+
+def _rate(before: Used | None, after: Used, seconds: float) -> Rate:
+    spent = after.cpu_seconds - (before.cpu_seconds if before is not None else 0.0)
+    return Rate(cores=max(0.0, spent) / seconds, used=after)
 
 
 def machine() -> Used:

@@ -119,7 +119,7 @@ _VIEW = [_rule(READ, g, r) for g, r in _VIEWED.items()] + [_rule(READ, "", ["nam
 _EDIT = [
     *_VIEW,
     *(_rule(WRITE, g, r) for g, r in _EDITED.items()),
-    _rule(READ, "", ["secrets"]),
+    _rule(READ, "", ["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"]),
     _rule(["impersonate"], "", ["serviceaccounts"]),
     _rule([*READ, *WRITE], "coordination.k8s.io", ["leases"]),
 ]
