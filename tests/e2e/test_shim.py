@@ -11,6 +11,7 @@ import pytest
 
 from lateen.aio.clock import SystemClock
 from lateen.aio.tasks import TaskOwner
+from lateen.errors import FailedError
 from lateen.shim import logtimes
 from lateen.shim.client import Done, ShimClient, Spawn
 
@@ -210,3 +211,38 @@ async def test_it_is_small_and_knows_when_each_line_was_written(shim: ShimClient
     first, second = (logtimes.time_at(times, sizes, at, otherwise=0) for at in (0, 4))
     assert before < first < before + 1.1e9
     assert second - first > 0.5e9
+
+
+async def test_a_flood_of_output_holds_nobody_up(shim: ShimClient, tmp_path: Path) -> None:
+    flood = Spawn(id="flood", argv=["sh", "-c", "yes"], env=ENV, log=tmp_path / "flood.log", terminal=True)
+    await shim.spawn(flood)
+    async with TaskOwner("test") as owner:
+        probe = owner.start(shim.exec(["yes"], seconds=0.5, env=ENV), "probe")
+        for i in range(5):
+            started = time.monotonic()
+            await shim.spawn(spawn(f"p{i}", "true", tmp_path))
+            await shim.wait(f"p{i}")
+            assert time.monotonic() - started < 2
+        assert (await probe).timed_out
+    assert await shim.signal("flood", signal.SIGKILL, session=True)
+    await shim.wait("flood")
+    assert (tmp_path / "flood.log").read_bytes().startswith(b"y\r\ny\r\n")
+
+
+async def test_a_terminal_and_a_pipe_can_be_typed_to_and_a_pipe_ends(shim: ShimClient, tmp_path: Path) -> None:
+    await shim.spawn(Spawn(id="pipe", argv=["cat"], env=ENV, log=tmp_path / "pipe.log", stdin=True))
+    await shim.spawn(Spawn(id="tty", argv=["sh", "-c", "read x; echo got $x"], env=ENV, log=tmp_path / "tty.log", terminal=True))
+    await shim.spawn(spawn("none", "cat", tmp_path))
+    assert (await shim.wait("none")).exit_code == 0
+    for name in ("pipe", "tty"):
+        handle = await shim.input(name)
+        os.write(handle, b"hello\n")
+        os.close(handle)
+    await shim.end_input("pipe")
+    assert (await shim.wait("pipe")).exit_code == 0
+    assert (await shim.wait("tty")).exit_code == 0
+    assert (tmp_path / "pipe.log").read_text() == "hello\n"
+    assert (tmp_path / "tty.log").read_bytes() == b"hello\r\ngot hello\r\n"
+    for name in ("pipe", "none", "nobody"):
+        with pytest.raises(FailedError, match="no open stdin"):
+            await shim.input(name)

@@ -17,6 +17,7 @@ from lateen.shim.spawn import SpawnError, Stdio, spawn
 Reply = Callable[[dict[str, Any]], None]
 MOST = 64 * 1024
 LATE = 124
+_READS = 16  # in one go: a pipe holds less when its command has ended, and one that never stops must not hold up the shim
 
 
 @dataclass(slots=True)
@@ -102,14 +103,17 @@ class Execs:
 
 
 def _read(run: _Run) -> bool:
-    """Take what is there; False at the end. Output beyond MOST is read and dropped, so that the command is not held up."""
+    """Take some of what is there; False at the end. Output beyond MOST is read and dropped, so that the command is not held up."""
     try:
-        while data := os.read(run.pipe, 1 << 16):
+        for _ in range(_READS):
+            data = os.read(run.pipe, 1 << 16)
+            if not data:
+                return False
             if len(run.output) < MOST:
                 run.output += data
     except BlockingIOError:
         return True
-    return False
+    return True
 
 
 def _kill(pid: int) -> None:

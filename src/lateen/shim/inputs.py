@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from lateen.shim.spawn import Stdio
 
+_READS = 64  # of a terminal in one go; a terminal holds less than that when its process has ended
+
 
 @dataclass(slots=True)
 class _Input:
@@ -84,16 +86,20 @@ def close_ends(stdio: Stdio) -> None:
 
 
 def _copy(terminal: _Input) -> bool:
-    """Copy what is there; False when nobody holds the other end."""
+    """Copy some of what is there; False when nobody holds the other end. It comes back to the loop in between: a process that
+    never stops writing must not keep the shim from anything else."""
     assert terminal.log is not None
     try:
-        while data := os.read(terminal.handle, 1 << 16):
+        for _ in range(_READS):
+            data = os.read(terminal.handle, 1 << 16)
+            if not data:
+                return False
             _write(terminal.log, data)
     except BlockingIOError:
         return True
     except OSError:
         return False
-    return False
+    return True
 
 
 def _write(log: int, data: bytes) -> None:
