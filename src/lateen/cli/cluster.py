@@ -19,6 +19,14 @@ class Network(StrEnum):
     loopback = "loopback"
 
 
+class Mode(StrEnum):
+    """How pods run."""
+
+    auto = "auto"
+    process = "process"
+    oci = "oci"
+
+
 app = typer.Typer(help="Start, stop and look after the embedded cluster.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -52,6 +60,10 @@ def start(
             "--network", help="netns: a network namespace per pod. loopback: 127.x addresses. Kept. Default: netns where allowed."
         ),
     ] = None,
+    runtime: Annotated[
+        Mode | None,
+        typer.Option(help="How pods run: auto (as containers where image or pod need it), process or oci.", show_default="auto"),
+    ] = None,
     node: Annotated[str, typer.Option("--node", help="Start only this node again, after `cluster stop --node`.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait until it is ready.")] = 60.0,
     output: Output = Format.text,
@@ -69,6 +81,7 @@ def start(
         gateway_port=gateway_port,
         node_grace=node_grace,
         network=network.value if network else None,
+        runtime=runtime.value if runtime is not None else None,
         seconds=timeout,
     )
     cluster = home.cluster_home(name)
@@ -112,7 +125,7 @@ def status(name: Name = "default", output: Output = Format.text) -> None:
 
         facts |= summary(cluster.settings()) | cluster_facts(cluster, pid)
     if not emit(facts, output):
-        table(["NAME", "RUNNING", "PODS", "NODES", "NETWORK", "RSS", "API SERVER", "GATEWAY"], [_row(facts)])
+        table(["NAME", "RUNNING", "PODS", "NODES", "NETWORK", "RUNTIME", "RSS", "API SERVER", "GATEWAY"], [_row(facts)])
     if pid is None:
         raise typer.Exit(1)
 
@@ -127,6 +140,7 @@ def _row(facts: dict[str, Any]) -> list[Any]:
         facts["pods"],
         facts["nodes"],
         facts["network"],
+        facts["runtime"],
         rss,
         facts["api_server"],
         facts["gateway"],

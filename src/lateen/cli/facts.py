@@ -10,7 +10,7 @@ from lateen.server.home import ClusterHome
 
 
 def cluster_facts(cluster: ClusterHome, pid: int) -> dict[str, Any]:
-    """``rss_bytes`` of the daemon from /proc, and how many ``pods`` and ``nodes`` the API lists."""
+    """``rss_bytes`` of the daemon from /proc, how many ``pods`` and ``nodes`` the API lists, and the nodes' ``runtime``."""
     return {"rss_bytes": rss_bytes(pid), "pid": pid, **asyncio.run(_counts(cluster))}
 
 
@@ -22,13 +22,15 @@ def rss_bytes(pid: int) -> int:
     return 0
 
 
-async def _counts(cluster: ClusterHome) -> dict[str, int]:
+async def _counts(cluster: ClusterHome) -> dict[str, Any]:
     from lateen.cli.target import client_for
     from lateen.kube.resources import NODES, PODS
 
     client = client_for(kubeconfig=str(cluster.kubeconfig))
     try:
         pods, nodes = await client.list(PODS), await client.list(NODES)
-        return {"pods": len(pods.items), "nodes": len(nodes.items)}
+        labels = ((n["metadata"].get("labels") or {}).get("lateen.dev/runtime", "") for n in nodes.items)
+        runtimes = sorted({name for name in labels if name not in ("", "fake")})
+        return {"pods": len(pods.items), "nodes": len(nodes.items), "runtime": "+".join(runtimes) or "-"}
     finally:
         await client.close()

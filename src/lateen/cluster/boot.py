@@ -38,7 +38,9 @@ from lateen.cluster.node.agent import NodeAgent, NodeSettings
 from lateen.cluster.node.images import StoreImages
 from lateen.cluster.node.networks.loopback import LoopbackNetwork
 from lateen.cluster.node.networks.netns import NetnsNetwork
+from lateen.cluster.node.runtimes.choice import AUTO, OCI, PROCESS, ChosenRuntime
 from lateen.cluster.node.runtimes.fake import HollowNodes
+from lateen.cluster.node.runtimes.oci.make import clean, oci_runtime, possible
 from lateen.cluster.node.runtimes.process import ProcessRuntime
 from lateen.cluster.node.seam import Gate, OpenGate, PodNetwork
 from lateen.cluster.reach import Reach
@@ -77,6 +79,7 @@ class BootSettings:
     node_grace: float = 40.0
     durable: bool = True
     network: NetworkClient | None = None
+    runtime: str = AUTO
     unprivileged_start: int = field(default_factory=lambda: unprivileged_start())
 
     @property
@@ -202,7 +205,11 @@ class Cluster:
 
     async def start_nodes(self, gate: Gate | None = None) -> None:
         """Real and hollow nodes; returns when all are ready."""
-        images = StoreImages(ImageStore(self.settings.images))
+        containers = possible(inside=self.settings.own_network)
+        if self.settings.runtime == OCI and not containers:
+            hint = "install crun (without privileges the network must be netns), or start with --runtime process"
+            raise InputError("containers cannot be had on this machine", hint=hint)
+        images = StoreImages(ImageStore(self.settings.images), layered=self.settings.runtime != PROCESS and containers)
         # One for all nodes: it alone knows which addresses of the slice are taken.
         network = await self._network()
         self.machine = Machine(self.settings.nodes, lambda name: self._node(name, images, network, gate or OpenGate()))
@@ -246,12 +253,16 @@ class Cluster:
             client=self.client_for(f"system:node:{name}", MASTERS, manager="kubelet"),
             informers=self.informers,
             clock=self.clock,
-            runtime=ProcessRuntime(shim),
+            runtime=self._runtime(folder, shim),
             images=images,
             network=network,
             gate=gate,
         )
         return shim, agent
+
+    def _runtime(self, folder: Path, shim: ShimClient) -> ChosenRuntime:
+        oci = oci_runtime(folder, shim, inside=self.settings.own_network) if self.settings.runtime != PROCESS else None
+        return ChosenRuntime(self.settings.runtime, shim, ProcessRuntime(shim), oci)
 
     async def detach(self) -> None:
         """End the daemon's part; pods go on and the next daemon adopts them."""
@@ -267,6 +278,8 @@ class Cluster:
         await self._close()
         if self.machine is not None:
             await self.machine.stop(seconds)
+            for name in self.settings.nodes:
+                await asyncio.to_thread(clean, self.settings.folder / "nodes" / name)
 
     async def _not_ready(self, pod: Object) -> None:
         """Say of a pod that is about to end that it is not ready: what is stored must not promise more than there will be."""

@@ -21,7 +21,7 @@ import orjson
 
 from lateen.errors import FailedError
 from lateen.images import source
-from lateen.images.layout import LAYER, Image, ImageStore, write_atomic
+from lateen.images.layout import BASE_LABEL, LAYER, Image, ImageStore, write_atomic
 
 Progress = Callable[[str], None]
 PLATFORM = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -153,7 +153,7 @@ def _config(request: BuildRequest, diffs: Sequence[str], base: str) -> dict[str,
             "Env": [f"PATH={PATH}", "PYTHONPATH=/app:/deps/site", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"],
             "Cmd": list(request.command) or _default_command(request.context),
             "WorkingDir": "/app",
-            "Labels": {"dev.lateen.base": base, **request.labels},
+            "Labels": {BASE_LABEL: base, **request.labels},
         },
         "rootfs": {"type": "layers", "diff_ids": list(diffs)},
         "history": [{"created_by": "lateen build: dependencies"}, {"created_by": "lateen build: application"}],

@@ -30,6 +30,7 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 INDEX = "application/vnd.oci.image.index.v1+json"
 REF_NAME = "org.opencontainers.image.ref.name"
 NAME = "io.containerd.image.name"
+BASE_LABEL = "dev.lateen.base"  # "host ...": the image lies on the root of the machine that built it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

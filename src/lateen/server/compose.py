@@ -107,6 +107,7 @@ class Composition:
             fake_nodes=s["fake_nodes"],
             node_grace=s["node_grace"],
             network=self._network,
+            runtime=s["runtime"],
         )
 
     def _gateway_port(self) -> int:

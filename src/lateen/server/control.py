@@ -35,6 +35,7 @@ class StartOptions:
     gateway_port: int | None = None
     node_grace: float | None = None
     network: str | None = None
+    runtime: str | None = None
     seconds: float = 60.0
 
 
@@ -76,7 +77,7 @@ def start(cluster: ClusterHome, options: StartOptions, progress: Progress = lamb
 
 def _as_asked(cluster: ClusterHome, settings: dict[str, Any], options: StartOptions) -> dict[str, Any]:
     """What runs, if it is what is asked for; a running cluster is never changed by asking."""
-    for name in ("nodes", "fake_nodes", "api_port", "gateway_port", "node_grace", "network"):
+    for name in ("nodes", "fake_nodes", "api_port", "gateway_port", "node_grace", "network", "runtime"):
         asked = getattr(options, name)
         any_port = name.endswith("_port") and asked == 0
         if asked is not None and asked != settings.get(name) and not any_port:
@@ -107,6 +108,7 @@ def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> subproce
         "--gateway-port": options.gateway_port,
         "--node-grace": options.node_grace,
         "--network": options.network,
+        "--runtime": options.runtime,
     }
     for flag, value in asked.items():
         if value is not None:

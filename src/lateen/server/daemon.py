@@ -90,6 +90,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--gateway-port", type=int)
     parser.add_argument("--node-grace", type=float)
     parser.add_argument("--network", choices=NETWORKS)
+    parser.add_argument("--runtime")
     return parser.parse_args(argv)
 
 
@@ -174,6 +175,7 @@ def _settings(home: ClusterHome, options: argparse.Namespace) -> dict[str, Any]:
         "api_port": 0,
         "gateway_port": 0,
         "node_grace": 40.0,
+        "runtime": "auto",
     }
     kept = home.settings()
     settings |= kept
@@ -192,6 +194,7 @@ def _settings(home: ClusterHome, options: argparse.Namespace) -> dict[str, Any]:
         "gateway_port": options.gateway_port,
         "node_grace": options.node_grace,
         "network": options.network,
+        "runtime": options.runtime,
     }
     settings |= {k: v for k, v in asked.items() if v is not None}
     if "slice" not in settings:

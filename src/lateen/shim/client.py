@@ -57,6 +57,9 @@ class Spawn:
     the root folder the view starts from, default the host's. ``log`` receives stdout and stderr, raw. ``stdin`` keeps a pipe open
     to it, ``terminal`` gives it one: see ``ShimClient.input``. ``netns`` is a file that stands for the network namespace to start
     in; ``within`` the pid of a process whose user, mount and network namespaces it enters first.
+
+    With ``pid_file`` ``argv`` is a launcher: it starts the process, leaves its pid there and ends; when it fails, the last line of
+    the file ``problems`` says why. ``stage`` and ``sandbox`` are what ``shim.stage`` makes before it starts.
     """
 
     id: str
@@ -78,6 +81,10 @@ class Spawn:
     terminal: bool = False
     netns: Path | None = None
     within: int = 0
+    pid_file: Path | None = None
+    problems: Path | None = None
+    stage: Sequence[Mapping[str, str]] | None = None
+    sandbox: Mapping[str, Any] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def wire(self) -> dict[str, Any]:
@@ -99,8 +106,12 @@ class Spawn:
             "terminal": self.terminal,
             "netns": str(self.netns) if self.netns else None,
             "within": self.within,
+            "stage": self.stage,
+            "sandbox": self.sandbox,
             "labels": dict(self.labels),
         }
+        if self.pid_file is not None:
+            spec |= {"pid_file": str(self.pid_file), "problems": str(self.problems or "")}
         if self.mounts is not None:
             mounts: list[dict[str, Any]] = [{"source": s, "target": t, "read_only": ro} for s, t, ro in self.mounts]
             mounts += [{"source": s, "target": t, "upper": u} for s, t, u in self.layers]
@@ -310,11 +321,18 @@ class ShimClient:
         self._processes.pop(name, None)
 
     async def exec(
-        self, argv: Sequence[str], *, seconds: float, beside: str = "", env: Mapping[str, str] | None = None, cwd: str | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        seconds: float,
+        beside: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        inside: Mapping[str, Any] | None = None,
     ) -> Done:
         """Run a command to its end, with at most 64 KiB of output: in the view, environment, folder and as the user of the
-        process ``beside``, or on the host with ``env`` and ``cwd``."""
-        spec: dict[str, Any] = {"argv": list(argv)}
+        process ``beside``, or on the host with ``env`` and ``cwd``. ``inside``: what ``shim.stage`` does first ("stage")."""
+        spec: dict[str, Any] = {"argv": list(argv), **(inside or {})}
         if env is not None or not beside:
             spec["env"] = dict(env or {})
         if cwd is not None:
@@ -331,12 +349,13 @@ class ShimClient:
         terminal: bool,
         beside: str = "",
         env: Mapping[str, str] | None = None,
+        inside: Mapping[str, Any] | None = None,
     ) -> StreamEnd:
         """Run a command on ``handles``, which are taken and closed: [stdin,] stdout, stderr, or one terminal; returns at its end.
 
         Cancelled, it leaves the command alone: the loss of its pipes or terminal is what a command may notice. ``env`` adds to
         the environment of ``beside``, without replacing anything there."""
-        spec: dict[str, Any] = {"argv": list(argv), "more_env" if beside else "env": dict(env or {})}
+        spec: dict[str, Any] = {"argv": list(argv), "more_env" if beside else "env": dict(env or {}), **(inside or {})}
         ask = {"n": 1, "do": "stream", "spec": spec, "id": beside, "stdin": stdin, "terminal": terminal}
         with socket.socket(socket.AF_UNIX) as wire:
             try:

@@ -40,6 +40,8 @@ class Owner:
         self._alive: dict[int, Record] = {}
         self._adopted: dict[int, Record] = {}  # by pidfd: processes of a shim that was killed
         self._growth: dict[str, Growth] = {}
+        self._launching: dict[int, tuple[Record, list[Callable[[Record], None]]]] = {}  # by the launcher's pid
+        self._early: dict[int, int] = {}  # ended children that may turn out to be what is being launched: exit code by pid
         self.inputs = Inputs(poll)
         self._boot = procfs.boot_id()
         self.stopping = False  # ends from now on are the shim's doing
@@ -60,7 +62,9 @@ class Owner:
 
     def _adopt(self, record: Record) -> None:
         """Own a process of the shim before us, if it is still that process."""
-        if record["boot"] == self._boot and procfs.start_time(record["pid"]) == record["ticks"]:
+        record["pid"] = record["pid"] or _launched(record["spec"])
+        record["ticks"] = record["ticks"] or procfs.start_time(record["pid"])
+        if record["boot"] == self._boot and record["ticks"] and procfs.start_time(record["pid"]) == record["ticks"]:
             handle = os.pidfd_open(record["pid"])
             self._adopted[handle] = record
             self._watch_log(record)
@@ -75,11 +79,14 @@ class Owner:
             json.dump(record, file)
         os.replace(path + ".new", path)
 
-    def start(self, spec: Record) -> Record:
-        """The process with this id: started now, or long ago. One that cannot be started has ended at once (StartError)."""
+    def start(self, spec: Record, tell: Callable[[Record], None]) -> None:
+        """Start the process with this id, or find it; ``tell`` is called with it. One that cannot be started has ended at once
+        (StartError). With a ``pid_file`` the command is a launcher: the process is the one whose pid it leaves there, and is told
+        when the launcher has ended."""
         known = self.records.get(spec["id"])
         if known is not None:
-            return known
+            self._when_launched(known, tell)
+            return
         if not _ID.fullmatch(spec["id"]):
             raise ValueError(f"{spec['id']!r} is not a process id")
         record: Record = {"id": spec["id"], "pid": 0, "ticks": 0, "boot": self._boot, "started_at": now(), "spec": spec}
@@ -94,12 +101,42 @@ class Owner:
                 os.close(log)
         except (SpawnError, OSError) as error:
             self._finish(record, 128, "StartError", str(error))
-            return record
+            tell(record)
+            return
+        if spec.get("pid_file"):
+            launcher, record["pid"] = record["pid"], 0
+            self._launching[launcher] = (record, [tell])
+            return
+        self._started(record)
+        tell(record)
+
+    def _when_launched(self, record: Record, tell: Callable[[Record], None]) -> None:
+        waiting = next((tells for launching, tells in self._launching.values() if launching is record), None)
+        if waiting is None:
+            tell(record)
+        else:
+            waiting.append(tell)
+
+    def _started(self, record: Record) -> None:
         record["ticks"] = procfs.start_time(record["pid"])
         self._alive[record["pid"]] = record
         self._save(record)
         self._watch_log(record)
-        return record
+
+    def _launcher_ended(self, pid: int, code: int) -> bool:
+        """Whether ``pid`` was a launcher; its process is ours from now on."""
+        launching = self._launching.pop(pid, None)
+        if launching is None:
+            return False
+        record, tells = launching
+        record["pid"] = _launched(record["spec"]) if code == 0 else 0
+        if record["pid"]:
+            self._started(record)
+        else:
+            self._finish(record, 128, "StartError", _problem(record["spec"], code))
+        for tell in tells:
+            tell(record)
+        return True
 
     def _spawn(self, spec: Record, log: int) -> int:
         stdio = self.inputs.open(spec["id"], log, stdin=bool(spec.get("stdin")), terminal=bool(spec.get("terminal")))
@@ -116,21 +153,21 @@ class Owner:
 
     def reap(self) -> list[tuple[int, int]]:
         """Collect every ended child: ends of processes are recorded, the others (orphans, execs) are returned (pid, code)."""
+        # Launchers first: a process may have ended before its launcher did, and nobody knows its pid until then.
+        left = [(pid, code) for pid, code in _ended_children() if not self._launcher_ended(pid, code)]
+        left += [(pid, self._early.pop(pid)) for pid in [p for p in self._early if p in self._alive]]
         others: list[tuple[int, int]] = []
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return others
-            if pid == 0:
-                return others
-            code = os.waitstatus_to_exitcode(status)
-            code = 128 - code if code < 0 else code
+        for pid, code in left:
             record = self._alive.pop(pid, None)
-            if record is None:
-                others.append((pid, code))
-            else:
+            if record is not None:
                 self._finish(record, code, self._reason(code), "")
+                continue
+            others.append((pid, code))
+            if self._launching:
+                self._early[pid] = code
+        if not self._launching:
+            self._early.clear()
+        return others
 
     def _reason(self, code: int) -> str:
         if self.stopping:
@@ -166,14 +203,17 @@ class Owner:
         if everything:
             _kill(procfs.family(record["pid"], record["id"], os.getpid()), number)
         try:
-            os.killpg(record["pid"], number)
+            if record["spec"].get("pid_file"):  # a container: its first process is the one that is told
+                os.kill(record["pid"], number)
+            else:
+                os.killpg(record["pid"], number)
         except ProcessLookupError:
             return False
         return True
 
     def _is_ours(self, record: Record) -> bool:
         """An unreaped child keeps its pid; an adopted process's may be somebody else's by now."""
-        return record["pid"] in self._alive or procfs.start_time(record["pid"]) == record["ticks"]
+        return record["pid"] in self._alive or bool(record["pid"] and procfs.start_time(record["pid"]) == record["ticks"])
 
     def forget(self, name: str) -> bool:
         """Drop the record of an ended process. ValueError while it lives."""
@@ -188,12 +228,45 @@ class Owner:
 
     def alive(self) -> list[Record]:
         """Every process that has not ended."""
-        return [*self._alive.values(), *self._adopted.values()]
+        return [*self._alive.values(), *self._adopted.values(), *(record for record, _ in self._launching.values())]
 
     def note_growth(self) -> None:
         """Note how far each log has grown."""
         for growth in self._growth.values():
             growth.note()
+
+
+def _ended_children() -> list[tuple[int, int]]:
+    """Every child that has ended, reaped: (pid, exit code or 128 + signal)."""
+    ended: list[tuple[int, int]] = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        code = os.waitstatus_to_exitcode(status)
+        ended.append((pid, 128 - code if code < 0 else code))
+
+
+def _launched(spec: Mapping[str, Any]) -> int:
+    """The pid that a launcher has left; 0 if there is none."""
+    try:
+        with open(spec.get("pid_file") or "") as file:
+            return int(file.read() or 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def _problem(spec: Mapping[str, Any], code: int) -> str:
+    """What a launcher said before it failed."""
+    try:
+        with open(spec.get("problems") or "", errors="replace") as file:
+            said = [line.strip() for line in file if line.strip()]
+    except OSError:
+        said = []
+    return said[-1][:1000] if said else f"{spec['argv'][0]} ended with exit code {code}"
 
 
 def _kill(pids: list[int], number: int) -> None:

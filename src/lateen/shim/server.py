@@ -186,7 +186,7 @@ class Server:
         spec = ask["spec"]
         if spec.get("view") is not None:
             spec["view"] = {**spec["view"], "root": self._root}
-        reply(public(self._owner.start(spec)))
+        self._owner.start(spec, lambda record: reply(public(record)))
 
     def _signal(self, ask: Record, reply: Callable[[Any], None]) -> None:
         reply(self._owner.signal(ask["id"], ask["signal"], everything=bool(ask.get("session"))))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from lateen.shim import namespaces, view
+from lateen.shim import namespaces, stage, view
 from lateen.shim.procfs import MARK
 from lateen.shim.syscalls import setns
 
@@ -84,16 +84,25 @@ def _prepare(spec: Mapping[str, Any], stdio: Stdio) -> None:
     for name, limits in (spec.get("rlimits") or {}).items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), tuple(limits))
     os.umask(spec.get("umask", 0o022))
+    _enter(spec)
+    _become(spec)
+    os.chdir(spec.get("cwd") or "/")
+
+
+def _enter(spec: Mapping[str, Any]) -> None:
+    """The namespaces and mounts that the spec asks for."""
     if spec.get("within"):
         namespaces.enter(spec["within"])
     if spec.get("netns"):
         _join_network(spec["netns"])
+    if spec.get("stage") is not None:
+        stage.mounted(spec["stage"])
+    if spec.get("sandbox"):
+        stage.hold(spec["sandbox"], spec.get("pid_file"))
     if spec.get("join"):
         view.join(spec["join"])
     elif spec.get("view"):
         view.enter(spec["view"])
-    _become(spec)
-    os.chdir(spec.get("cwd") or "/")
 
 
 def _join_network(path: str) -> None:

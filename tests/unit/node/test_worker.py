@@ -50,6 +50,12 @@ class ScriptedRuntime:
     def refuses(self, pod: Object) -> str:
         return ""
 
+    def lacks(self, pod: Object) -> str:
+        return ""
+
+    async def drop_pod(self, pod_uid: str) -> None:
+        assert not any(i.startswith(pod_uid) for i in self.known), "a container was not removed"
+
     async def start(self, spec: ContainerSpec) -> ContainerState:
         self.story.append(f"start {spec.name}")
         self.specs[spec.id] = spec

@@ -184,6 +184,7 @@ class NodeAgent:
                 await self.context.runtime.signal(state.id, signal.SIGKILL)
                 await self.context.runtime.wait(state.id)
             await self.context.runtime.remove(state.id)
+        await self.context.runtime.drop_pod(uid)
         await self.context.network.detach(uid)
         await asyncio.to_thread(remove_folder, self.context, uid)
 

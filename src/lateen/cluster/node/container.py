@@ -205,6 +205,10 @@ class Container:
             stdin=bool(self.spec.get("stdin")),
             terminal=bool(self.spec.get("tty")),
             netns=address.netns if address else None,
+            pod=pod,
+            container=self.spec,
+            layers=image.layers,
+            image_user=image.user,
         )
 
     async def _sources(self, pod: Object, image: LocalImage) -> Sources:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from lateen.cluster.node.seam import ImageError, LocalImage
 from lateen.errors import FailedError, InputError
-from lateen.images.layout import Image, ImageStore
+from lateen.images import layers
+from lateen.images.layout import BASE_LABEL, Image, ImageStore
 
 
 class StoreImages:
-    """``ImageStore`` as the agent wants it. Files are read in a thread; what is unpacked once is remembered by digest."""
+    """``ImageStore`` as the agent wants it. Files are read in a thread; what is unpacked once is remembered by digest.
 
-    def __init__(self, store: ImageStore) -> None:
-        self._store = store
+    ``layered``: images with a root file system of their own are given as layers, for a runtime that stacks them."""
+
+    def __init__(self, store: ImageStore, *, layered: bool = False) -> None:
+        self._store, self._layered = store, layered
         self._known: dict[str, LocalImage] = {}
         self._unpacking = asyncio.Lock()
 
@@ -38,18 +42,28 @@ class StoreImages:
 
     async def _unpacked(self, image: Image) -> LocalImage:
         known = self._known.get(image.digest)
-        if known is not None and (known.rootfs is None or known.rootfs.exists()):
+        if known is not None and all(path.exists() for path in (*known.layers, *filter(None, [known.rootfs]))):
             return known
         async with self._unpacking:
             try:
-                rootfs = await asyncio.to_thread(self._store.rootfs, image)
+                local = await asyncio.to_thread(self._unpack, image)
             except (OSError, FailedError) as error:
                 raise ImageError("ErrImagePull", f"image {image.digest} cannot be unpacked: {error}") from error
-        local = self._known[image.digest] = _local(image, rootfs)
+        self._known[image.digest] = local
         return local
 
+    def _unpack(self, image: Image) -> LocalImage:
+        if self._layered and not _on_host(image):
+            return _local(image, None, layers.unpacked(self._store, image))
+        return _local(image, self._store.rootfs(image), ())
 
-def _local(image: Image, rootfs: Path) -> LocalImage:
+
+def _on_host(image: Image) -> bool:
+    """Whether the image lies on the root of the machine that built it."""
+    return str((image.config.get("Labels") or {}).get(BASE_LABEL) or "").startswith("host ")
+
+
+def _local(image: Image, rootfs: Path | None, unpacked: Sequence[Path]) -> LocalImage:
     config = image.config
     return LocalImage(
         digest=image.digest,
@@ -59,6 +73,7 @@ def _local(image: Image, rootfs: Path) -> LocalImage:
         env=dict(e.partition("=")[::2] for e in config.get("Env") or ()),
         workdir=config.get("WorkingDir") or "/",
         user=str(config.get("User") or ""),
+        layers=unpacked,
     )
 
 

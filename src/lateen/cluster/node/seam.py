@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lateen.errors import FailedError
 from lateen.kube.meta import Object
@@ -57,6 +57,7 @@ class Mount:
     source: Path
     target: str
     read_only: bool = False
+    propagation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,10 @@ class ContainerSpec:
     stdin: bool = False
     terminal: bool = False
     netns: Path | None = None  # the pod's network namespace; see PodAddress
+    pod: Object = field(default_factory=dict)  # as it was at the start, for what only some runtimes can give
+    container: Mapping[str, Any] = field(default_factory=dict)
+    layers: Sequence[Path] = ()  # the image's unpacked layers, lowest first; empty when the host's own root is its base
+    image_user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +104,8 @@ class ContainerState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalImage:
-    """An image on this machine: ``digest`` is ``sha256:...``, ``rootfs`` its unpacked files (None: the host's own root)."""
+    """An image on this machine: ``digest`` is ``sha256:...``, ``rootfs`` its unpacked files (None: the host's own root, or only
+    ``layers``: folders to be laid over each other, lowest first)."""
 
     digest: str
     rootfs: Path | None
@@ -108,6 +114,7 @@ class LocalImage:
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str = "/"
     user: str = ""
+    layers: Sequence[Path] = ()
 
 
 class ImageError(FailedError):
@@ -168,6 +175,10 @@ class Runtime(Protocol):
         """Why this runtime cannot run ``pod`` (a sentence for an event that names the runtime that can), or ''."""
         ...
 
+    def lacks(self, pod: Object) -> str:
+        """What of ``pod``'s wishes is not kept here though it runs (a sentence for an event), or ''."""
+        ...
+
     async def start(self, spec: ContainerSpec) -> ContainerState:
         """Start the attempt, or find it already started. FailedError with reason when it cannot start."""
         ...
@@ -208,6 +219,10 @@ class Runtime(Protocol):
 
     async def remove(self, container_id: str) -> None:
         """Forget an ended attempt and release what it held."""
+        ...
+
+    async def drop_pod(self, pod_uid: str) -> None:
+        """Release what the pod held beyond its containers, which are removed already. Idempotent."""
         ...
 
 

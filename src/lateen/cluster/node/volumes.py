@@ -16,7 +16,7 @@ from typing import Any
 
 from lateen.aio.clock import Clock
 from lateen.client.client import Client
-from lateen.cluster.node import atomic, payload
+from lateen.cluster.node import atomic, ownership, payload
 from lateen.cluster.node.seam import Mount
 from lateen.errors import ApiError, FailedError, NotFoundError
 from lateen.kube.meta import Object, meta, parse_time, uid_of
@@ -48,9 +48,18 @@ class Volumes:
         """Make every volume. Idempotent: called again, what is written follows what changed."""
         for volume in (pod.get("spec") or {}).get("volumes") or ():
             try:
-                self.paths[volume["name"]] = await self._make(pod, volume)
+                path = self.paths[volume["name"]] = await self._make(pod, volume)
+                await self._own(pod, volume, path)
             except (FailedError, ApiError, OSError, KeyError) as error:
                 raise FailedError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
+
+    async def _own(self, pod: Object, volume: Mapping[str, Any], path: Path) -> None:
+        """fsGroup, on every volume that the pod may write to; host paths stay as they are."""
+        context = (pod.get("spec") or {}).get("securityContext") or {}
+        if context.get("fsGroup") is None or os.geteuid() != 0 or "hostPath" in volume or any(kind in volume for kind in _MADE):
+            return
+        policy = context.get("fsGroupChangePolicy") or "Always"
+        await asyncio.to_thread(ownership.give, path, int(context["fsGroup"]), policy=policy)
 
     async def refresh(self, pod: Object) -> None:
         """Write anew what shows ConfigMaps, Secrets, tokens or the pod itself."""
@@ -84,9 +93,6 @@ class Volumes:
         path: Path = self.folder / volume["name"]
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o777)
-        group = ((pod.get("spec") or {}).get("securityContext") or {}).get("fsGroup")
-        if group is not None and os.geteuid() == 0:
-            os.chown(path, -1, group)
         return path
 
     async def _claimed(self, pod: Object, claim_name: str) -> Path:
@@ -107,7 +113,10 @@ class Volumes:
         tokens = {t["path"]: await self._token(pod, volume["name"], t) for t in payload.tokens_of(volume)}
         files = payload.files_of(pod, volume, fetched, tokens, self.allocatable)
         owner = _token_owner(pod) if tokens else None
-        await asyncio.to_thread(atomic.write, path, files, uid=owner)
+        group = ((pod.get("spec") or {}).get("securityContext") or {}).get("fsGroup") if os.geteuid() == 0 else None
+        if group is not None:
+            files = {name: file._replace(mode=file.mode | 0o440) for name, file in files.items()}
+        await asyncio.to_thread(atomic.write, path, files, uid=owner, gid=group)
         return path
 
     async def _fetch(self, pod: Object, kind: str, name: str) -> Object | None:

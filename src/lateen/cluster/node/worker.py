@@ -162,6 +162,8 @@ class PodWorker:
                     raise FailedError(refused)
                 self._address = await self.context.network.attach(self.pod)
                 await self._volumes.setup(self._visible())
+                if not self._states and (lacking := self.context.runtime.lacks(self.pod)):
+                    self.context.recorder.warning(self._visible(), "NotEnforced", lacking)
                 return
             except (LateenError, OSError) as error:
                 reason = "FailedMount" if "MountVolume" in str(error) else "FailedCreatePodSandBox"
@@ -395,6 +397,7 @@ class PodWorker:
             await container.forget()
         for state in self._states:
             await self.context.runtime.remove(state.id)
+        await self.context.runtime.drop_pod(self.uid)
         await self.context.network.detach(self.uid)
         await asyncio.to_thread(remove_folder, self.context, self.uid)
 

@@ -23,6 +23,7 @@ from lateen.kube.meta import Object
 from lateen.shim.client import Process, ShimClient, Spawn
 
 POD = "pod"  # the label that tells containers from anything else the shim may own
+RUNTIME = "runtime"  # the label of containers of another runtime
 
 
 class ProcessRuntime:
@@ -39,19 +40,22 @@ class ProcessRuntime:
             return f"the process runtime runs linux programs, not {os_name}"
         return ""
 
+    def lacks(self, pod: Object) -> str:
+        return ""
+
     async def start(self, spec: ContainerSpec) -> ContainerState:
         await self._shim.connect()
         for mount in spec.mounts:
             if not mount.source.exists():
                 raise FailedError(f"failed to mount {mount.source} at {mount.target}: no such file or directory")
-        return _state(await self._shim.spawn(_seen(spec) if self._shim.can_view else _rewritten(spec)))
+        return state_of(await self._shim.spawn(_seen(spec) if self._shim.can_view else _rewritten(spec)))
 
     async def states(self) -> Mapping[str, ContainerState]:
         await self._shim.connect()
-        return {p.id: _state(p) for p in self._shim.processes().values() if POD in p.labels}
+        return {p.id: state_of(p) for p in self._shim.processes().values() if POD in p.labels and RUNTIME not in p.labels}
 
     async def wait(self, container_id: str) -> ContainerState:
-        return _state(await self._shim.wait(container_id))
+        return state_of(await self._shim.wait(container_id))
 
     async def signal(self, container_id: str, signal: int) -> None:
         await self._shim.signal(container_id, signal, session=signal == _KILL)
@@ -77,11 +81,14 @@ class ProcessRuntime:
 
     async def usage(self) -> Mapping[str, Used]:
         await self._shim.connect()
-        roots = {p.pid: p.id for p in self._shim.processes().values() if p.alive and POD in p.labels}
+        roots = {p.pid: p.id for p in self._shim.processes().values() if p.alive and POD in p.labels and RUNTIME not in p.labels}
         return await asyncio.to_thread(measure, roots, self._shim.pid)
 
     async def remove(self, container_id: str) -> None:
         await self._shim.forget(container_id)
+
+    async def drop_pod(self, pod_uid: str) -> None:
+        """Nothing is held."""
 
 
 _KILL = signal.SIGKILL
@@ -142,7 +149,8 @@ def _rewritten(spec: ContainerSpec) -> Spawn:
     return replace(_spawn(spec), argv=[path(a) for a in spec.argv], env=env, cwd=path(spec.cwd))
 
 
-def _state(process: Process) -> ContainerState:
+def state_of(process: Process) -> ContainerState:
+    """What the shim knows, as the node calls it."""
     return ContainerState(
         id=process.id,
         pid=process.pid,

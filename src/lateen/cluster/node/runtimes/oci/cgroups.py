@@ -1,0 +1,140 @@
+"""Resources of a container as the kernel takes them (pure), and what its cgroup says while and after it runs.
+
+crun or runc makes and removes the cgroups; here are the amounts, the place, and the few files that are read. Used by ``bundle`` and
+``runtime``. Version 1 is one hierarchy per controller, version 2 a single one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lateen.kube.quantity import parse
+
+ROOT = Path("/sys/fs/cgroup")
+_PERIOD = 100_000
+_LEAST_SHARES, _MOST_SHARES, _LEAST_QUOTA = 2, 262_144, 1000
+_PIDS = 32_768
+_DEVICES = ({"allow": False, "access": "rwm"},)
+_ANY_DEVICE = ({"allow": True, "access": "rwm"},)
+
+
+def resources(container: Mapping[str, Any], *, privileged: bool, unified: bool, swap: bool) -> dict[str, Any]:
+    """``linux.resources``: requests become shares, a memory limit bytes (with ``swap`` counted). Devices are refused unless
+    privileged.
+
+    The CPU quota is left out: a container that may use little would take seconds to start. See ``Cgroups.limit_cpu``.
+    """
+    asked = container.get("resources") or {}
+    requests, limits = asked.get("requests") or {}, asked.get("limits") or {}
+    cpu = {"shares": shares(requests.get("cpu", limits.get("cpu")))}
+    found: dict[str, Any] = {"cpu": cpu, "pids": {"limit": _PIDS}, "devices": list(_ANY_DEVICE if privileged else _DEVICES)}
+    if limits.get("memory"):
+        memory = int(parse(limits["memory"]))
+        found["memory"] = {"limit": memory} | ({"swap": memory} if swap else {})
+        if unified:
+            found["unified"] = {"memory.oom.group": "1"}
+    return found
+
+
+def shares(cpu: str | None) -> int:
+    """CPU weight of a request: 1024 per core."""
+    milli = int(parse(cpu) * 1000) if cpu else 0
+    return min(_MOST_SHARES, max(_LEAST_SHARES, milli * 1024 // 1000))
+
+
+def quota(container: Mapping[str, Any]) -> int:
+    """Microseconds of CPU per 100 ms; 0 without a limit."""
+    limits = (container.get("resources") or {}).get("limits") or {}
+    milli = int(parse(limits["cpu"]) * 1000) if limits.get("cpu") else 0
+    return max(_LEAST_QUOTA, milli * _PERIOD // 1000) if milli else 0
+
+
+def oom_score_adj(pod: Mapping[str, Any], container: Mapping[str, Any], memory: int) -> int:
+    """Who is killed first when the machine has no memory left: as the kubelet rates it. ``memory`` is the node's, in bytes."""
+    quality = (pod.get("status") or {}).get("qosClass")
+    if quality == "Guaranteed":
+        return -997
+    request = int(parse(((container.get("resources") or {}).get("requests") or {}).get("memory") or "0"))
+    if quality == "BestEffort" or (quality is None and not request):
+        return 1000
+    return min(999, max(3, 1000 - 1000 * request // max(1, memory)))
+
+
+class Cgroups:
+    """The cgroups under ``/<prefix>`` on this machine. ``usable`` is False where this user can make none."""
+
+    def __init__(self, prefix: str, root: Path = ROOT) -> None:
+        self.prefix, self._root = prefix, root
+        self.unified = (root / "cgroup.controllers").exists()
+        self.mixed = (root / "unified").is_dir()
+        self.swap = self.unified or (root / "memory/memory.memsw.limit_in_bytes").exists()
+        self.usable = os.geteuid() == 0 and self._can_make()
+
+    def _can_make(self) -> bool:
+        place = self._folder("memory")
+        try:
+            place.mkdir(exist_ok=True)
+            place.rmdir()
+        except OSError as error:
+            return place.exists() and error.errno in _NOT_EMPTY
+        return True
+
+    def path(self, name: str) -> str:
+        """Where the container ``name`` is put, as a bundle says it."""
+        return f"/{self.prefix}/{name}"
+
+    def _folder(self, controller: str, name: str = "") -> Path:
+        base = self._root if self.unified else self._root / controller
+        return base / self.prefix / name if name else base / self.prefix
+
+    def oom_kills(self, name: str) -> int:
+        """How many processes of the container were killed for want of memory."""
+        file = "memory.events" if self.unified else "memory.oom_control"
+        try:
+            lines = (self._folder("memory", name) / file).read_text().splitlines()
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+    def processes(self, name: str) -> list[int]:
+        """Everything that runs in the container, this machine's pids."""
+        try:
+            return [int(p) for p in (self._folder("pids", name) / "cgroup.procs").read_text().split()]
+        except OSError:
+            return []
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to everything in it."""
+        for pid in self.processes(name):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def limit_cpu(self, name: str, quota: int) -> None:
+        """Microseconds per 100 ms, from now on."""
+        folder = self._folder("cpu", name)
+        if self.unified:
+            (folder / "cpu.max").write_text(f"{quota} {_PERIOD}")
+        else:
+            (folder / "cpu.cfs_quota_us").write_text(str(quota))
+
+    def remove_empty(self) -> None:
+        """Drop every cgroup in which nothing runs, and the folder of all, if there are none."""
+        for base in self._all():
+            for folder in [*(entry for entry in base.iterdir() if entry.is_dir()), base]:
+                try:
+                    folder.rmdir()
+                except OSError:
+                    continue
+
+    def _all(self) -> Iterator[Path]:
+        bases = [self._root] if self.unified else [d for d in self._root.iterdir() if d.is_dir()]
+        return (b / self.prefix for b in bases if (b / self.prefix).is_dir())
+
+
+_NOT_EMPTY = (16, 39)  # EBUSY, ENOTEMPTY
