@@ -120,6 +120,7 @@ def test_pods_that_listen_everywhere_live_side_by_side(net: Net) -> None:
     assert len({p["status"]["podIP"] for p in pods}) == 2 and all(p["status"]["podIP"].startswith("10.") for p in pods)
     assert json.loads((net.folder / "cluster.json").read_text())["network"] == "netns"
     assert "netns" in net.lateen("cluster", "status")
+    assert net.kubectl("exec", pods[0]["metadata"]["name"], "--", "id", "-u").strip() == str(os.getuid())
     variables = net.kubectl("exec", pods[0]["metadata"]["name"], "--", "env")
     assert "HOST=0.0.0.0\n" in variables and "PORT=80\n" in variables and "WEB_SERVICE_PORT=80\n" in variables
 

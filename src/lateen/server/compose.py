@@ -62,6 +62,7 @@ class Composition:
         number = await self._lease()
         if self._network is not None:
             await self._network.start()
+            self._owner.start(self._network.run(), "network")
         gateway_port = self._gateway_port()
         cluster = self._cluster = Cluster(self._boot_settings(number), self._clock)
         progress("API server")

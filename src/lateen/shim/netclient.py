@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import sys
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from lateen.aio.clock import Clock
-from lateen.errors import FailedError, TransportError
+from lateen.errors import FailedError, LateenError, TransportError
 from lateen.shim.client import Process, ShimClient, Spawn
 
+log = logging.getLogger(__name__)
 ID = "network"
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _START = f"import sys; sys.path.insert(0, {_PACKAGES!r}); from lateen.shim.netns import main; main()"
-_SECONDS = 10.0
+_SECONDS, _AGAIN = 10.0, 1.0
 _Socket = socket.socket
 _Answer = tuple[dict[str, Any], list[int]]
 
@@ -37,14 +39,28 @@ class NetworkClient:
         self.folder, self.socket, self._shim, self._clock, self._rejoin = folder, socket, shim, clock, rejoin
         self._wire: _Socket | None = None
         self._asked: deque[asyncio.Future[_Answer]] = deque()
-        self._starting = asyncio.Lock()
+        self._starting, self._lost = asyncio.Lock(), asyncio.Event()
         self._plan: dict[str, Any] | None = None
 
     @property
     def pid(self) -> int:
-        """The keeper's: whoever shall live in the cluster's namespaces enters this one's. 0 while there is none."""
+        """The keeper's: whoever shall live in the cluster's namespaces enters this one's. TransportError while there is none."""
         known = self._shim.processes().get(ID)
-        return known.pid if known is not None and known.alive else 0
+        if known is None or not known.alive:
+            raise TransportError("the network's keeper is gone")
+        return known.pid
+
+    async def run(self) -> None:
+        """Keep it running until cancelled."""
+        while True:
+            try:
+                await self.start()
+                self._lost.clear()
+                if self._wire is not None:
+                    await self._lost.wait()
+            except LateenError as error:
+                log.error("%s", error)
+                await self._clock.sleep(_AGAIN)
 
     async def set_up(self, **plan: Any) -> None:
         """Start, with the bridge and addresses of ``plan`` (see ``netns.Keeper.setup``); every later keeper gets them too."""
@@ -60,7 +76,8 @@ class NetworkClient:
             if self._wire is not None:
                 return
             await self._shim.connect()
-            if not self.pid:
+            known = self._shim.processes().get(ID)
+            if known is None or not known.alive:
                 await self._spawn(self._rejoin())
             self._connect()
             if self._plan is not None:
@@ -146,6 +163,7 @@ class NetworkClient:
             asyncio.get_running_loop().remove_reader(self._wire)
             self._wire.close()
             self._wire = None
+            self._lost.set()
         asked, self._asked = self._asked, deque()
         for future in asked:
             if not future.done():
