@@ -147,6 +147,21 @@ def test_the_gateway_leads_in_to_every_pod(net: Net) -> None:
     assert get(gateway(net))["forwarded"]
 
 
+def test_a_node_port_and_a_load_balancer_are_reached_from_the_machine(net: Net) -> None:
+    pods = {p["metadata"]["name"] for p in net.pods()}
+    net.kubectl("expose", "deployment", "web", "--name=out", "--type=LoadBalancer", "--port=8080", "--target-port=80")
+    eventually(lambda: bool(net.kubectl("get", "service", "out", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}")))
+    service = json.loads(net.kubectl("get", "service", "out", "-o", "json"))
+    for ip, port in (
+        ("127.0.0.1", service["spec"]["ports"][0]["nodePort"]),
+        (service["status"]["loadBalancer"]["ingress"][0]["ip"], 8080),
+    ):
+        eventually(lambda url=f"http://{ip}:{port}/": _answers(url))  # type: ignore[misc]
+        assert get(f"http://{ip}:{port}/")["pod"] in pods
+    net.kubectl("delete", "service", "out")
+    eventually(lambda: not _answers(f"http://{ip}:{port}/"))
+
+
 def test_port_forward_reaches_the_pods_own_localhost(net: Net) -> None:
     name = net.pods()[0]["metadata"]["name"]
     with subprocess.Popen(

@@ -43,7 +43,7 @@ from lateen.traffic.statuses import PROGRAMMED, StatusWriter, desired_class, des
 from lateen.traffic.translate.conditions import Condition, Place
 from lateen.traffic.translate.gateways import Places, Translated, World, translate_gateways
 from lateen.traffic.translate.references import References, grants
-from lateen.traffic.translate.services import SERVICE_LABEL, through_doors, translate_service
+from lateen.traffic.translate.services import SERVICE_LABEL, balancer_address, open_outside, through_doors, translate_service
 
 if TYPE_CHECKING:
     from lateen.traffic.xds.compile import Compiler
@@ -223,6 +223,8 @@ class Traffic:
         since = {g: c.serial for g, c in self._hub.caches.items()}
         for key in changed:
             self._members.update(old.services.get(key), new.services.get(key), since)
+            if (obj := self._services.get(key)) is not None and balancer_address(obj["spec"]):
+                self._statuses.add(SERVICES, (key,))
         self._released = {uid for uid in self._released if self._members.ports_of(uid)}
         self._write_statuses()
 
@@ -241,6 +243,11 @@ class Traffic:
         slices = self._slices.by_index("service", str(key))
         start, drained = self._settings.service_start, frozenset(self._released)
         new = translate_service(obj, slices, unprivileged_start=start, drained=drained) if obj is not None else None
+        if new is not None and obj is not None:
+            settings = self._settings
+            new = open_outside(
+                new, obj["spec"], machine_ip=settings.gateway_address, unprivileged_start=settings.unprivileged_start
+            )
         if new is not None and self._settings.doors:
             new = through_doors(new, {place: str(path) for place, path in self._settings.doors.items()})
         if new == old:
@@ -348,17 +355,19 @@ class Traffic:
         (self._unsettled.discard if settled else self._unsettled.add)((resource, key))
 
     def _service_status(self, obj: Object) -> dict[str, Any] | None:
-        """Only for a Service that a proxy refused, and once more when it is accepted again."""
+        """The load balancer's address; conditions for a Service that a proxy refused, and once more when it is accepted again."""
         service, key = self._snapshot.services.get(key_of(obj)), key_of(obj)
         states = [self._programmed(p.key) for p in service.ports] if service and service.address else []
         refused = next((s for s in states if s.status is False), None)
+        address = balancer_address(obj["spec"])
+        balancer = {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}} if service and address else {}
         if refused is None and key not in self._refused_services:
-            return None
+            return balancer or None
         (self._refused_services.add if refused else self._refused_services.discard)(key)
         state = (refused or Condition(PROGRAMMED, True, "Programmed"))._replace(type=f"lateen.dev/{PROGRAMMED}")
         old = (obj.get("status") or {}).get("conditions") or ()
         written = state.written(int(meta(obj).get("generation") or 0))
-        return {"conditions": set_condition(old, written, self._clock.now())}
+        return {"conditions": set_condition(old, written, self._clock.now()), **balancer}
 
     def _programmed(self, place: Place) -> Condition:
         """What the proxies say about a gateway port or a service port."""
@@ -379,6 +388,9 @@ class Traffic:
             port = self._snapshot.port(place)
             kinds = (LISTENER, ROUTES) if port is not None and port.protocol.is_http else (LISTENER,)
             yield "mesh", [Name(kind, f"service/{place}") for kind in kinds]
+            if port is not None and port.outside:
+                group = _BORDER if _BORDER in self.proxies else "mesh"
+                yield group, [Name(LISTENER, f"service/{place}/outside/{i}") for i in range(len(port.outside))]
             return
         name = f"gateway/{place.gateway}/{place.port}"
         found = next((g for g in self._snapshot.gateways if (g.gateway, g.port) == place), None)
@@ -404,7 +416,7 @@ def _service_of_slice(piece: Object) -> list[str]:
 
 
 def _service_key(resource_name: str) -> Key:
-    _, namespace, name, _ = resource_name.split("/")
+    _, namespace, name, *_ = resource_name.split("/")
     return Key(namespace, name)
 
 

@@ -59,13 +59,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ServicePort:
-    """One port of a service. ``listen`` is the port the proxy binds, which differs when ``port`` is privileged."""
+    """One port of a service. ``listen`` is the port the proxy binds, which differs when ``port`` is privileged. ``outside`` are the
+    places of the machine, beside the service's own address, where it can be reached: its NodePort, its load balancer's address."""
 
     key: PortKey
     name: str
     protocol: Protocol
     listen: int
     endpoints: tuple[Endpoint, ...]
+    outside: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,3 +113,36 @@ def test_a_snapshot_knows_its_faults() -> None:
     assert list(both.clashes()) == ["d/b/80 and d/a/80 both listen on 127.96.0.1:80"]
     twice = replace(gateway(), hosts=(VirtualHost("*", ()), VirtualHost("*", ())))
     assert snapshot(gateways=(twice,)).consistent() == ["gateway d/g port 80 has a hostname twice"]
+
+
+def outside(*places: tuple[str, int]) -> Service:
+    plain = service("a", "10.64.1.1")
+    return replace(plain, ports=(replace(plain.ports[0], outside=places),))
+
+
+def test_a_place_on_the_machine_is_one_more_listener_of_the_mesh() -> None:
+    compiler = Compiler()
+    compiler.update(snapshot(service("a", "10.64.1.1")))
+    changes = compiler.update(snapshot(outside(("127.0.0.1", 30080))))
+    assert names(changes["mesh"]) == [("Listener", "service/d/a/80/outside/0")]
+    assert changes["border"] == Changes()
+    assert compiler.update(snapshot(service("a")))["mesh"].drop == (Name(LISTENER, "service/d/a/80/outside/0"),)
+
+
+def test_with_a_network_of_its_own_the_machine_comes_through_the_border() -> None:
+    compiler = Compiler("/run/x-gw")
+    changes = compiler.update(snapshot(outside(("127.0.0.1", 30080), ("127.96.0.1", 80)), gateways=(gateway("a"),)))
+    assert ("Listener", "service/d/a/80/outside") in names(changes["mesh"])
+    assert names(changes["border"]) == [
+        ("Cluster", "gateway/d/g/80"),
+        ("Cluster", "service/d/a/80/outside"),
+        ("ClusterLoadAssignment", "gateway/d/g/80"),
+        ("ClusterLoadAssignment", "service/d/a/80/outside"),
+        ("Listener", "gateway/d/g/80"),
+        ("Listener", "service/d/a/80/outside/0"),
+        ("Listener", "service/d/a/80/outside/1"),
+    ]
+    edge = next(r for r in changes["edge"].put if r.id == Name(LISTENER, "gateway/d/g/80"))
+    assert b"/run/x-gw-" in edge.packed.resource.value and b"proxy_protocol" in edge.packed.resource.value
+    gone = compiler.update(snapshot(gateways=()))
+    assert len(gone["border"].drop) == 7

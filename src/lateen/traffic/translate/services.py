@@ -68,6 +68,30 @@ def _door(endpoint: Endpoint, doors: Mapping[tuple[str, int], str]) -> Endpoint:
     return replace(endpoint, address=path) if path else endpoint
 
 
+def open_outside(service: Service, spec: Mapping[str, Any], *, machine_ip: str, unprivileged_start: int) -> Service:
+    """The service with the places where the machine's own programs reach it, as its type says."""
+    address = balancer_address(spec)
+
+    def places(port: ServicePort, declared: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+        if declared.get("nodePort"):
+            yield machine_ip, int(declared["nodePort"])
+        if address and address != service.address:
+            yield address, bindable_port(port.key.port, unprivileged_start)
+
+    declared = {int(p["port"]): p for p in spec.get("ports") or () if (p.get("protocol") or "TCP") == "TCP"}
+    ports = tuple(replace(p, outside=tuple(places(p, declared[p.key.port]))) for p in service.ports)
+    return replace(service, ports=ports) if ports != service.ports else service
+
+
+def balancer_address(spec: Mapping[str, Any]) -> str:
+    """The machine's address for a Service of type LoadBalancer: its cluster address, moved to 127.0.0.0/8. '' for others, and for
+    those that belong to another load balancer's class."""
+    ip = str(spec.get("clusterIP") or "")
+    if spec.get("type") != "LoadBalancer" or spec.get("loadBalancerClass") or ip in ("", "None"):
+        return ""
+    return ".".join(["127", *ip.split(".")[1:]])
+
+
 def _endpoints(slices: Sequence[Object], port_name: str, drained: frozenset[str]) -> tuple[Endpoint, ...]:
     """Every endpoint of the named port, once per address; the better state wins when two slices differ."""
     found: dict[tuple[str, int], tuple[Endpoint, bool]] = {}

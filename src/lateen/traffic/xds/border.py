@@ -8,7 +8,7 @@ Bytes only: everything about requests is the edge's. A socket file does not belo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
@@ -17,18 +17,17 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.proxy_protocol.v3 import upstream_proxy_protocol_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 
-from lateen.traffic.ir import GatewayPort
 from lateen.traffic.xds.clusters import BUFFER_BYTES
-from lateen.traffic.xds.listeners import TCP, edge_name, plain_listener
+from lateen.traffic.xds.listeners import TCP, plain_listener
 from lateen.traffic.xds.resource import ADS, Resource, extension, resource, seconds
 
 _UPSTREAM, _RAW = "envoy.transport_sockets.upstream_proxy_protocol", "envoy.transport_sockets.raw_buffer"
 _FILTER = "envoy.filters.listener.proxy_protocol"
 
 
-def door(prefix: str, port: GatewayPort) -> str:
-    """The socket through which connections to a gateway port come in."""
-    return f"{prefix}-{hashlib.sha256(edge_name(port).encode()).hexdigest()[:10]}"
+def door(prefix: str, name: str) -> str:
+    """The socket through which connections to the listener ``name`` come in."""
+    return f"{prefix}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
 def announced() -> dict[str, object]:
@@ -36,15 +35,15 @@ def announced() -> dict[str, object]:
     return extension(_FILTER, proxy_protocol_pb2.ProxyProtocol())
 
 
-def crossing(prefix: str, port: GatewayPort) -> Iterator[Resource]:
-    """What the border has for a gateway port."""
-    name = edge_name(port)
+def crossing(prefix: str, name: str, places: Mapping[str, tuple[str, int]]) -> Iterator[Resource]:
+    """What the border has for the listener ``name`` inside: listeners by name, each at a place of the machine."""
     yield _cluster(name)
-    place = {"endpoint": {"address": {"pipe": {"path": door(prefix, port)}}}}
-    yield resource(name, endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=[{"lb_endpoints": [place]}]))
+    path = {"endpoint": {"address": {"pipe": {"path": door(prefix, name)}}}}
+    yield resource(name, endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=[{"lb_endpoints": [path]}]))
     proxy = tcp_proxy_pb2.TcpProxy(stat_prefix=name, cluster=name, max_connect_attempts={"value": 3})
-    filters = [{"filters": [extension(TCP, proxy)]}]
-    yield plain_listener(name, port.address, port.listen, filters, needs=frozenset((name,)))
+    for listener, (ip, port) in places.items():
+        filters = [{"filters": [extension(TCP, proxy)]}]
+        yield plain_listener(listener, ip, port, filters, needs=frozenset((name,)))
 
 
 def _cluster(name: str) -> Resource:

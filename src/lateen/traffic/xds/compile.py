@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from lateen.kube.meta import Key
 from lateen.traffic.ir import GatewayPort, PortKey, Route, Service, ServicePort, Snapshot, VirtualHost
@@ -48,6 +49,7 @@ class Compiler:
         self._targets: frozenset[PortKey] = frozenset()
         self._ports: dict[Key, dict[PortKey, _Port]] = {}
         self._mesh_names: dict[Key, frozenset[Name]] = {}
+        self._crossings: dict[Key, tuple[Resource, ...]] = {}  # of services that can be reached from the machine
         self._gateways: dict[GatewayPort, tuple[Resource, ...]] = {}
         self._sent: dict[str, dict[Name, Resource]] = {g: {} for g in GROUPS}
 
@@ -62,9 +64,9 @@ class Compiler:
             self._ports[key] = self._service(snapshot.services[key])
         for key in gone:
             self._ports.pop(key, None)
-        mesh = self._mesh(changed, gone)
+        mesh, outside = self._mesh(changed, gone), self._outside({*changed, *gone})
         if old.gateways is snapshot.gateways:
-            return {MESH: mesh, EDGE: self._edge(changed)}
+            return {MESH: mesh, EDGE: self._edge(changed), BORDER: self._border() if outside else Changes()}
         self._gateways = {g: self._gateways.get(g) or tuple(_gateway(g, self._doors)) for g in snapshot.gateways}
         return {MESH: mesh, EDGE: self._edge_all(), BORDER: self._border()}
 
@@ -77,7 +79,8 @@ class Compiler:
 
     def _service(self, service: Service) -> dict[PortKey, _Port]:
         known, rules = self._ports.get(service.key, {}), self._snapshot.mesh_routes
-        return {p.key: _port(service.address, p, rules.get(p.key, ()), known.get(p.key)) for p in service.ports}
+        make = partial(_port, service.address, doors=self._doors)
+        return {p.key: make(p, rules.get(p.key, ()), known.get(p.key)) for p in service.ports}
 
     def _mesh(self, changed: Iterable[Key], gone: Iterable[Key]) -> Changes:
         wanted: dict[Name, Resource] = {}
@@ -106,7 +109,22 @@ class Compiler:
         return self._all(EDGE, resources)
 
     def _border(self) -> Changes:
-        return self._all(BORDER, [r for g in self._gateways if self._doors for r in border.crossing(self._doors, g)])
+        if not self._doors:
+            return Changes()
+        entries = [(listeners.edge_name(g), (g.address, g.listen)) for g in self._gateways]
+        gateways = [r for name, place in entries for r in border.crossing(self._doors, name, {name: place})]
+        return self._all(BORDER, [*gateways, *(r for parts in self._crossings.values() for r in parts)])
+
+    def _outside(self, keys: Iterable[Key]) -> bool:
+        """Bring the border's part of these services up to date. Whether something may have changed there."""
+        touched = False
+        for key in keys if self._doors else ():
+            had = self._crossings.pop(key, ())
+            parts = tuple(r for p in self._ports.get(key, {}).values() for r in _crossing(p.source, self._doors))
+            if parts:
+                self._crossings[key] = parts
+            touched = touched or bool(had or parts)
+        return touched
 
     def _all(self, group: str, resources: Iterable[Resource]) -> Changes:
         wanted = {r.id: r for r in resources}
@@ -126,20 +144,32 @@ class Compiler:
         return Changes(put, dropped)
 
 
-def _port(address: str, port: ServicePort, rules: tuple[Route, ...], known: _Port | None) -> _Port:
+def _crossing(port: ServicePort, doors: str) -> Iterator[Resource]:
+    places = {listeners.outside_name(port, i): place for i, place in enumerate(port.outside)}
+    if places:
+        yield from border.crossing(doors, listeners.outside_name(port), places)
+
+
+def _port(address: str, port: ServicePort, rules: tuple[Route, ...], known: _Port | None, *, doors: str) -> _Port:
     """The encoded port; parts of ``known`` that still hold are kept."""
     if known is None or known.source.protocol is not port.protocol:
-        return _Port(port, address, rules, clusters.cluster(port), clusters.endpoints(port), tuple(_own(address, port, rules)))
-    same = (known.source.listen, known.address, known.rules) == (port.listen, address, rules)
-    own = known.own if same else tuple(_own(address, port, rules))
+        return _Port(
+            port, address, rules, clusters.cluster(port), clusters.endpoints(port), tuple(_own(address, port, rules, doors))
+        )
+    before = (known.source.listen, known.source.outside, known.address, known.rules)
+    own = known.own if before == (port.listen, port.outside, address, rules) else tuple(_own(address, port, rules, doors))
     members = known.endpoints if known.source.endpoints == port.endpoints else clusters.endpoints(port)
     return _Port(port, address, rules, known.cluster, members, own)
 
 
-def _own(address: str, port: ServicePort, rules: tuple[Route, ...]) -> Iterator[Resource]:
+def _own(address: str, port: ServicePort, rules: tuple[Route, ...], doors: str) -> Iterator[Resource]:
     if not address:
         return
     yield listeners.mesh_listener(address, port)
+    if doors and port.outside:
+        yield listeners.door_listener(port, border.door(doors, listeners.outside_name(port)), [border.announced()])
+    elif port.outside:
+        yield from (listeners.outside_listener(port, i) for i in range(len(port.outside)))
     if port.protocol.is_http:
         name = listeners.mesh_name(port)
         yield routes.routing(name, [VirtualHost("*", rules)]) if rules else routes.forwarding(name, clusters.cluster_name(port))
@@ -147,7 +177,11 @@ def _own(address: str, port: ServicePort, rules: tuple[Route, ...]) -> Iterator[
 
 def _gateway(port: GatewayPort, doors: str) -> Iterator[Resource]:
     yield from listeners.secrets(port)
-    yield listeners.edge_listener(port, border.door(doors, port), [border.announced()]) if doors else listeners.edge_listener(port)
+    yield (
+        listeners.edge_listener(port, border.door(doors, listeners.edge_name(port)), [border.announced()])
+        if doors
+        else listeners.edge_listener(port)
+    )
     if not port.servers:
         yield routes.routing(listeners.edge_name(port), port.hosts)
     for server in port.servers:

@@ -33,12 +33,33 @@ def mesh_name(port: ServicePort) -> str:
 
 def mesh_listener(address: str, port: ServicePort) -> Resource:
     """The listener on a service's cluster address."""
-    name = mesh_name(port)
+    filters, needs = _service_filters(port, edge=False)
+    return plain_listener(mesh_name(port), address, port.listen, filters, needs=needs)
+
+
+def outside_name(port: ServicePort, number: int | None = None) -> str:
+    """The name of a listener for callers on the machine: the nth of a service port, or the one behind the border."""
+    return f"{mesh_name(port)}/outside" if number is None else f"{mesh_name(port)}/outside/{number}"
+
+
+def outside_listener(port: ServicePort, number: int) -> Resource:
+    """The nth listener for callers on the machine, on its place."""
+    filters, needs = _service_filters(port, edge=True)
+    return plain_listener(outside_name(port, number), *port.outside[number], filters, needs=needs)
+
+
+def door_listener(port: ServicePort, door: str, first: Sequence[dict[str, Any]]) -> Resource:
+    """The listener for callers that come through the border, on the socket ``door``."""
+    filters, needs = _service_filters(port, edge=True)
+    return _listener(outside_name(port), _pipe(door), filters, inspectors=first, needs=needs)
+
+
+def _service_filters(port: ServicePort, *, edge: bool) -> tuple[list[Any], frozenset[str]]:
     if port.protocol.is_http:
-        return plain_listener(name, address, port.listen, [{"filters": [_http(name, edge=False)]}])
+        return [{"filters": [_http(mesh_name(port), edge=edge)]}], frozenset()
     cluster = cluster_name(port)
     proxy = tcp_proxy_pb2.TcpProxy(stat_prefix=cluster, cluster=cluster, max_connect_attempts={"value": 3})
-    return plain_listener(name, address, port.listen, [{"filters": [extension(TCP, proxy)]}], needs=frozenset((cluster,)))
+    return [{"filters": [extension(TCP, proxy)]}], frozenset((cluster,))
 
 
 def edge_name(port: GatewayPort, server: TlsServer | None = None) -> str:
@@ -51,7 +72,7 @@ def edge_listener(port: GatewayPort, door: str = "", first: Sequence[dict[str, A
     """The listener of one gateway port; on the socket ``door`` instead of its address, if that is given. ``first`` are listener
     filters that see a connection before all else."""
     name = edge_name(port)
-    address = {"pipe": {"path": door, "mode": 0o600}} if door else _socket_address(port.address, port.listen)
+    address = _pipe(door) if door else _socket_address(port.address, port.listen)
     if not port.servers:
         return _listener(name, address, [{"filters": [_http(name, edge=True)]}], inspectors=first)
     inspector = extension(_INSPECTOR, tls_inspector_pb2.TlsInspector())
@@ -86,6 +107,10 @@ def secrets(port: GatewayPort) -> Iterator[Resource]:
 def plain_listener(name: str, ip: str, port: int, chains: list[Any], *, needs: frozenset[str] = frozenset()) -> Resource:
     """A listener on an address."""
     return _listener(name, _socket_address(ip, port), chains, needs=needs)
+
+
+def _pipe(path: str) -> dict[str, Any]:
+    return {"pipe": {"path": path, "mode": 0o600}}
 
 
 def _socket_address(ip: str, port: int) -> dict[str, Any]:
