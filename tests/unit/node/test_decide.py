@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lateen.cluster.node.container import lost_attempts
 from lateen.cluster.node.decide import EPHEMERAL, INIT, MAIN, SIDECAR, Observed, Steps, crash_delay, decide, failures_after
 
 
@@ -87,3 +88,10 @@ def test_an_ephemeral_container_starts_at_any_time_and_once() -> None:
     assert decide("Always", [c(state="running"), c("e", EPHEMERAL)]).start == ["e"]
     assert decide("Always", [c(state="running"), c("e", EPHEMERAL, "ended:1")]) == Steps(start=[])
     assert decide("Never", [c(state="ended:0"), c("e", EPHEMERAL, "running")]) == Steps(stop=["e"])
+
+
+def test_an_ephemeral_container_that_the_runtime_forgot_has_run() -> None:
+    running = {"containerID": "lateen://u_dbg_0", "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
+    (lost,) = lost_attempts(running)
+    assert (lost.id, lost.exit_code, lost.reason) == ("u_dbg_0", 137, "ContainerStatusUnknown")
+    assert lost_attempts({"state": {"waiting": {"reason": "ErrImagePull"}}}) == []

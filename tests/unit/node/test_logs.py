@@ -131,3 +131,27 @@ async def test_a_log_that_grew_long_begins_later(files: Files, monkeypatch: pyte
 async def test_a_line_may_be_longer_than_any_buffer(files: Files) -> None:
     files.write("x" * 300_000 + "\nend\n")
     assert await files.read() == "x" * 300_000 + "\nend\n"
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind", "code", "ends"),
+    [
+        ("Always", "initContainers", 0, True),
+        ("Always", "initContainers", 1, False),
+        ("Never", "initContainers", 1, True),
+        ("Always", "ephemeralContainers", 1, True),
+        ("OnFailure", "containers", 0, True),
+        ("OnFailure", "containers", 1, False),
+        ("Always", "containers", 0, False),
+    ],
+)
+async def test_following_ends_with_a_container_that_does_not_come_back(
+    files: Files, policy: str, kind: str, code: int, ends: bool
+) -> None:
+    files.write("one\n")
+    files.now = pod({"terminated": {"exitCode": code}})
+    files.now["spec"] = {"containers": [{"name": "other"}], "restartPolicy": policy, kind: [{"name": "app"}]}
+    async with TaskOwner("t") as owner:
+        reading = owner.start(files.read(container="app", follow=True), "read")
+        done, _ = await asyncio.wait([reading], timeout=1.0 if ends else 0.4)
+        assert bool(done) is ends

@@ -120,6 +120,8 @@ class Container:
         """Take over what the runtime has. ``reported`` is the container's entry in the pod's last written status."""
         self.attempts = sorted(states, key=lambda s: attempt_number(s.id))[-_KEPT:]
         reported = reported or {}
+        if self.kind == EPHEMERAL and not self.attempts:
+            self.attempts = lost_attempts(reported)
         self.image_id = reported.get("imageID") or ""
         self.number = max([attempt_number(s.id) for s in self.attempts] + [int(reported.get("restartCount") or 0) - 1])
         self.failures = max(0, self.number)
@@ -436,6 +438,25 @@ class Container:
         place = places.get(self.kind, "spec.containers")
         record = self._context.recorder.normal if normal else self._context.recorder.warning
         record(self._pod(), reason, message, field=f"{place}{{{self.name}}}")
+
+
+def lost_attempts(reported: Mapping[str, Any]) -> list[ContainerState]:
+    """The attempt of an ephemeral container that was reported once and that the runtime does not know (the machine was started
+    again): it ran its only time."""
+    state, identity = reported.get("state") or {}, str(reported.get("containerID") or "")
+    found = state.get("terminated") or state.get("running")
+    if not found or not identity:
+        return []
+    return [
+        ContainerState(
+            id=identity.rpartition("/")[2],
+            pid=0,
+            started_at=found["startedAt"],
+            finished_at=found.get("finishedAt") or found["startedAt"],
+            exit_code=int(found.get("exitCode", 137)),
+            reason=found.get("reason") or "ContainerStatusUnknown",
+        )
+    ]
 
 
 def attempt_number(container_id: str) -> int:

@@ -16,12 +16,13 @@ from typing import BinaryIO
 
 from lateen.aio.clock import Clock
 from lateen.cluster.node.seam import LogOptions
+from lateen.cluster.node.watch import FileWatch
 from lateen.errors import BadRequestError
 from lateen.kube.meta import Object, meta, uid_of
 from lateen.shim import logtimes
 
 _CHUNK = 1 << 16
-_POLL = 0.1  # seconds between looks at a followed file
+_LOOK = 0.25  # seconds between looks at whether the container of a silent log still runs
 
 
 class Logs:
@@ -49,12 +50,14 @@ class Logs:
                     return
 
     async def _chunks(self, pod: Object, folder: Path, attempt: int, name: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
-        reader = await asyncio.to_thread(_Reader, folder / f"{attempt}.log", options)
+        path = folder / f"{attempt}.log"
+        watch = FileWatch(path, self._clock) if options.follow else None
+        reader = await asyncio.to_thread(_Reader, path, options)
         try:
             while True:
                 while chunk := await asyncio.to_thread(reader.next):
                     yield chunk
-                if not options.follow or options.previous:
+                if watch is None or options.previous:
                     break
                 ended, over = self._end(pod, name, attempt)
                 if ended and (chunk := await asyncio.to_thread(reader.next)):
@@ -62,17 +65,21 @@ class Logs:
                     continue
                 later = [n for n in await asyncio.to_thread(_attempts, folder) if n > attempt] if ended else []
                 if later:
-                    attempt = later[0]
+                    attempt, path = later[0], folder / f"{later[0]}.log"
                     reader.close()
-                    reader = await asyncio.to_thread(_Reader, folder / f"{attempt}.log", LogOptions(timestamps=options.timestamps))
+                    watch.close()
+                    watch = FileWatch(path, self._clock)
+                    reader = await asyncio.to_thread(_Reader, path, LogOptions(timestamps=options.timestamps))
                 elif over:
                     break
                 else:
-                    await self._clock.sleep(_POLL)
+                    await watch.wait(_LOOK)
             if last := reader.rest():
                 yield last
         finally:
             reader.close()
+            if watch is not None:
+                watch.close()
 
     def _end(self, pod: Object, name: str, attempt: int) -> tuple[bool, bool]:
         """(whether this attempt has ended, whether nothing will come any more)."""
@@ -80,7 +87,7 @@ class Logs:
         if now is None or uid_of(now) != uid_of(pod):
             return True, True
         status = _status_of(now, name)
-        over = (now.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        over = (now.get("status") or {}).get("phase") in ("Succeeded", "Failed") or _ended_for_good(now, name)
         identity = str(status.get("containerID") or "")
         ended = "running" not in (status.get("state") or {}) or not identity.endswith(f"_{attempt}")
         return ended or over, over
@@ -214,6 +221,21 @@ def _status_of(pod: Object, name: str) -> Object:
     kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
     every = [s for kind in kinds for s in status.get(kind) or ()]
     return next((s for s in every if s["name"] == name), {})
+
+
+def _ended_for_good(pod: Object, name: str) -> bool:
+    """Whether the container has ended and will not be started again, whatever becomes of its pod."""
+    terminated = (_status_of(pod, name).get("state") or {}).get("terminated")
+    if terminated is None:
+        return False
+    spec, failed = pod.get("spec") or {}, bool(terminated.get("exitCode"))
+    policy = spec.get("restartPolicy") or "Always"
+    if any(c["name"] == name for c in spec.get("ephemeralContainers") or ()):
+        return True
+    init = next((c for c in spec.get("initContainers") or () if c["name"] == name), None)
+    if init is not None and init.get("restartPolicy") != "Always":
+        return not failed or policy == "Never"
+    return init is None and (policy == "Never" or (policy == "OnFailure" and not failed))
 
 
 def _restarts(pod: Object, name: str) -> int:
