@@ -281,6 +281,7 @@ def test_run_at_a_terminal_types_to_the_container(rig: Rig) -> None:
 
 def test_run_with_a_pipe_gives_the_answer(rig: Rig) -> None:
     done = rig.run("run", "-i", "--rm", "--restart=Never", f"--image={rig.image}", "sums", "--", "sha256sum", stdin=b"lateen")
+    assert done.stdout, done.stderr
     assert done.stdout.decode().split()[0] == hashlib.sha256(b"lateen").hexdigest()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from lateen.aio.clock import SystemClock
 from lateen.aio.tasks import TaskOwner
+from lateen.cluster.node import watch
 from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.seam import LogOptions
 from lateen.errors import BadRequestError
@@ -155,3 +156,17 @@ async def test_following_ends_with_a_container_that_does_not_come_back(
         reading = owner.start(files.read(container="app", follow=True), "read")
         done, _ = await asyncio.wait([reading], timeout=1.0 if ends else 0.4)
         assert bool(done) is ends
+
+
+async def test_a_log_is_followed_without_a_watch_of_the_kernel(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: str) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(watch, "watch_writes", refused)
+    files.write("one\n")
+    async with TaskOwner("t") as owner:
+        reading = owner.start(files.read(follow=True), "read")
+        await asyncio.sleep(0.05)
+        files.write("two\n")
+        files.now = pod({"terminated": {}}, phase="Failed")
+        assert await asyncio.wait_for(reading, 2) == "one\ntwo\n"

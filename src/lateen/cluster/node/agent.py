@@ -26,7 +26,7 @@ from lateen.cluster.node.node_object import capacity
 from lateen.cluster.node.registration import RENEW, Registration
 from lateen.cluster.node.seam import Connection, ContainerState, Gate, Images, PodNetwork, Runtime
 from lateen.cluster.node.stats import Measured, resource_metrics, summary
-from lateen.cluster.node.streams import AttachSession, CommandSession, Wanted, open_session
+from lateen.cluster.node.streams import AttachSession, CommandSession, LogOutlet, Wanted, open_session
 from lateen.cluster.node.usage import Meter, Reading
 from lateen.cluster.node.worker import PodWorker, remove_folder
 from lateen.errors import LateenError, ServerError
@@ -199,7 +199,8 @@ class NodeAgent:
         spec = self._workers[uid_of(pod)].spec(container)
         has = replace(wanted, tty=bool(spec.get("tty")), stdin=wanted.stdin and bool(spec.get("stdin")))
         log_path = self.context.log_path(uid_of(pod), container, attempt_number(attempt.id))
-        return lambda: AttachSession(self.context.runtime, attempt.id, log_path, has, once=bool(spec.get("stdinOnce")))
+        once = bool(spec.get("stdinOnce"))
+        return lambda: AttachSession(self.context.runtime, attempt.id, LogOutlet(log_path, self.context.clock), has, once=once)
 
     async def dial(self, pod: Object, port: int) -> Connection:
         """A TCP connection to a port of a pod of this node. OSError with a sentence."""

@@ -15,12 +15,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lateen.aio.clock import Clock
 from lateen.aio.tasks import TaskOwner
 from lateen.cluster.node.seam import CommandEnd, Runtime, Stdio
+from lateen.cluster.node.watch import FileWatch
 from lateen.errors import FailedError
-from lateen.shim.syscalls import watch_writes
 
 _CHUNK = 1 << 16
+_LOOK = 1.0  # seconds between looks at a log that nobody says is written to
 
 
 class Outlet:
@@ -70,22 +72,34 @@ class Outlet:
         self._more.set()
 
 
-class LogOutlet(Outlet):
-    """What is appended to a log from now on; it ends when told to ``drain``."""
+class LogOutlet:
+    """What is appended to a log from now on; it ends when told to ``drain``. Close it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self._log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         os.lseek(self._log, 0, os.SEEK_END)
-        super().__init__(watch_writes(str(path)))
+        self._watch, self._draining = FileWatch(path, clock), False
 
-    def _take(self) -> bytes | None:
-        super()._take()  # what the watch has to say is heard before the look, so that no write is missed
-        return os.read(self._log, _CHUNK) or None
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """As ``Outlet.chunks``."""
+        while True:
+            draining = self._draining  # asked before the look: what was written before the end is seen by it
+            if data := os.read(self._log, _CHUNK):
+                yield data
+            elif draining:
+                return
+            else:
+                await self._watch.wait(_LOOK)
+
+    def drain(self) -> None:
+        """Nothing new is to be waited for."""
+        self._draining = True
+        self._watch.wake()
 
     def close(self) -> None:
         """Let go of the files."""
         os.close(self._log)
-        os.close(self._handle)
+        self._watch.close()
 
 
 async def write_all(handle: int, data: bytes) -> bool:
@@ -210,10 +224,10 @@ def _pipes(work: TaskOwner, wanted: Wanted) -> tuple[CommandSession, Stdio]:
 class AttachSession:
     """A client at a running container: its log from now on, and its stdin or terminal. The container ends it, or ``close``."""
 
-    def __init__(self, runtime: Runtime, container_id: str, log: Path, wanted: Wanted, *, once: bool) -> None:
-        """``wanted.stdin`` only for a container that has one; ``once``: its stdin ends with ours."""
+    def __init__(self, runtime: Runtime, container_id: str, log: LogOutlet, wanted: Wanted, *, once: bool) -> None:
+        """``wanted.stdin`` only for a container that has one; ``once``: its stdin ends with ours. Closes ``log`` in the end."""
         self._runtime, self._id, self._wanted, self._once = runtime, container_id, wanted, once
-        self._log = LogOutlet(log)
+        self._log = log
         self._inlet: int | None = None
 
     def outputs(self) -> Mapping[str, AsyncGenerator[bytes, None]]:

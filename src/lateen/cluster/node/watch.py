@@ -29,10 +29,14 @@ class FileWatch:
         os.read(handle, 1 << 16)
         self._written.set()
 
+    def wake(self) -> None:
+        """End a wait that is under way, or the next one."""
+        self._written.set()
+
     async def wait(self, seconds: float) -> None:
         """Until the file is written to, ``seconds`` at most."""
         if self._handle is None:
-            await self._clock.sleep(min(seconds, _OFTEN))
+            await self._clock.sleep(0 if self._written.is_set() else min(seconds, _OFTEN))
             return
         try:
             await within(seconds, self._written.wait())

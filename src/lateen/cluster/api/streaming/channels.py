@@ -52,7 +52,12 @@ class Channels:
 
 async def serve_session(socket: Socket, opener: Opener) -> None:
     """Pump until the process has ended and all its output is sent, or the client has gone."""
-    channels, session = Channels(socket), opener()
+    channels = Channels(socket)
+    try:
+        session = opener()
+    except OSError as error:  # no descriptors left, or the container's log has just gone
+        await channels.send(ERROR, orjson.dumps(_internal(f"error opening the container's streams: {error}")))
+        return
     outputs = session.outputs()
     await channels.send(_NUMBERS[min(outputs, default="stdout", key=lambda n: _NUMBERS[n])] if outputs else ERROR, b"")
     try:
