@@ -3,6 +3,7 @@ what survives the daemon and its helpers, what is left after a stop. From outsid
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oci_images import need
+
+from lateen.server import internet
 
 pytestmark = [pytest.mark.unprivileged, pytest.mark.timeout(120)]
 KUBECTL = Path(sys.executable).parent / "kubectl"
@@ -83,6 +87,8 @@ class Net:
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     made = Net(tmp_path_factory.mktemp("net"))
+    if os.geteuid() == 0:
+        need("slirp4netns")
     with socket.create_server(("127.0.0.1", 0)) as free:  # where no other cluster looks for one
         port = str(free.getsockname()[1])
     start = [sys.executable, "-m", "lateen", "cluster", "start", "--network", "netns", "--gateway-port", port]
@@ -160,6 +166,21 @@ def test_a_node_port_and_a_load_balancer_are_reached_from_the_machine(net: Net) 
         assert get(f"http://{ip}:{port}/")["pod"] in pods
     net.kubectl("delete", "service", "out")
     eventually(lambda: not _answers(f"http://{ip}:{port}/"))
+
+
+def test_what_goes_beyond_the_cluster_is_answered_by_the_way_out(net: Net) -> None:
+    if problem := internet.missing():  # as root never: there it is installed
+        pytest.skip(problem)
+    device = Path(f"/proc/{net.keeper()}/net/dev")
+    eventually(lambda: "internet:" in device.read_text())
+
+    def answered() -> int:
+        return next(int(line.split()[2]) for line in device.read_text().splitlines() if "internet:" in line)
+
+    before = answered()
+    refused = "import socket\ntry: socket.create_connection(('198.18.0.2', 9), 5)\nexcept OSError as error: print(error.errno)"
+    assert net.kubectl("exec", net.pods()[0]["metadata"]["name"], "--", "python3", "-c", refused).strip() == str(errno.ENETUNREACH)
+    assert answered() > before
 
 
 def test_port_forward_reaches_the_pods_own_localhost(net: Net) -> None:

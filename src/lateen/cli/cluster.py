@@ -208,4 +208,5 @@ def _mark_node(name: str, node: str, *, stopped: bool, output: Format) -> None:
 
 def summary(settings: dict[str, Any]) -> dict[str, Any]:
     """What scripts need of a cluster."""
-    return {key: settings.get(key, "") for key in ("name", "kubeconfig", "api_server", "gateway", "network", "network_reason")}
+    keys = ("name", "kubeconfig", "api_server", "gateway", "network", "network_reason", "internet")
+    return {key: settings.get(key, "") for key in keys}

@@ -14,6 +14,7 @@ from lateen.cluster.boot import BootSettings, Cluster, unprivileged_start
 from lateen.errors import FailedError, InputError
 from lateen.kube.addresses import gateway_network
 from lateen.kube.meta import Object
+from lateen.server import internet
 from lateen.server.home import ClusterHome
 from lateen.server.network import NETNS, network_client
 from lateen.shim.client import ShimClient
@@ -68,12 +69,16 @@ class Composition:
         progress("API server")
         await cluster.start_api()
         self._owner.start(self._start_traffic(cluster, gateway_port, number), "traffic")
+        if self._network is not None:
+            log_file = self._home.root / "network" / "internet.log"
+            self._owner.start(internet.keep(self._system, self._network, log_file, self._clock), "internet")
         progress("nodes")
         await cluster.start_nodes(self._gate)
         port = int(cluster.server.rpartition(":")[2])
         self._settings.pop("slices", None)
         return {
             "slice": number,
+            "internet": self._network is None or not internet.missing(),
             "api_port": port,
             "gateway_port": gateway_port,
             "api_server": cluster.server,

@@ -44,12 +44,14 @@ class Keeper:
         """The bridge with its address, which is every pod's gateway; ``services`` are all addresses of this namespace."""
         self._gateway, self._prefix = gateway, prefix
         _tune()
+        _set("ipv4/ip_forward", "1")  # what pods send beyond the cluster goes on, if there is a way out
         self._links.set_up("lo")
         with contextlib.suppress(FileExistsError):
             self._links.add_bridge(BRIDGE, _mac(gateway))
         self._links.add_address(BRIDGE, gateway, prefix)
         self._links.set_up(BRIDGE)
         self._links.add_local(services, services_prefix)
+        _set("ipv4/conf/default/proxy_arp", "1")  # the way out asks for pods on a device of its own
 
     def add(self, pod: str, ip: str) -> str:
         """A namespace with the address ``ip``; its file. The same one if it is there."""
@@ -131,8 +133,13 @@ def _tune() -> None:
         ("ipv4/ping_group_range", "0 0"),
         ("ipv6/conf/default/disable_ipv6", "1"),
     ):
-        with contextlib.suppress(OSError), open(f"/proc/sys/net/{name}", "w") as file:
-            file.write(value)
+        _set(name, value)
+
+
+def _set(name: str, value: str) -> None:
+    """Set what the kernel lets us set."""
+    with contextlib.suppress(OSError), open(f"/proc/sys/net/{name}", "w") as file:
+        file.write(value)
 
 
 def _mac(ip: str) -> bytes:
