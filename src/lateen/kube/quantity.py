@@ -27,6 +27,7 @@ _UNITS = {
     "Pi": Fraction(2**50),
     "Ei": Fraction(2**60),
 }
+_MOST_EXPONENT = 64  # Kubernetes caps at 2^63 and rounds at a billionth: what is further out is a mistake or an attack
 _FORM = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:[eE]([+-]?\d+)|(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?)")
 
 
@@ -40,6 +41,8 @@ def parse(text: str | int | float) -> Fraction:
             "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
         )
     number, exponent, unit = found.groups()
+    if exponent and abs(int(exponent)) > _MOST_EXPONENT:
+        raise ValueError(f"quantity {str(text)[:40]!r} is out of range")
     return Fraction(number) * (Fraction(10) ** int(exponent) if exponent else _UNITS[unit or ""])
 
 

@@ -32,3 +32,9 @@ def test_canonical_keeps_the_value_and_is_stable(number: int, unit: str) -> None
 
 def test_amounts_round_up() -> None:
     assert (quantity.milli("0.0001"), quantity.whole("1.1"), quantity.whole("1Ki")) == (1, 2, 1024)
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "1E-999999999", "1e65"])
+def test_absurd_exponents_are_refused_at_once(text: str) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        quantity.parse(text)
