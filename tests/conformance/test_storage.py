@@ -107,6 +107,15 @@ async def test_a_slimmed_record_keeps_what_is_shared_and_decodes_the_rest_again(
     assert record.obj is record.obj
 
 
+async def test_slim_drops_the_decoded_forms_that_nobody_shares(store: Storage) -> None:
+    shared, alone = await add(store, "a", "b")
+    kept = shared.obj
+    assert alone.obj["metadata"]["name"] == "b"
+    store.slim()
+    assert shared.obj is kept
+    assert alone._obj is None
+
+
 async def test_missing_keys_are_refused(store: Storage) -> None:
     with pytest.raises(KeyMissingError):
         await store.update(f"{PODS}default/a", pod("a"), expect=Revision(1))

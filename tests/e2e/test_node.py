@@ -249,8 +249,9 @@ async def test_what_is_missing_is_said_and_waited_for(node: Node) -> None:
 
 
 async def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace(node: Node) -> None:
-    await node.run("deaf", ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], pod={"terminationGracePeriodSeconds": 1})
-    await node.until("deaf", ready)
+    script = "trap '' TERM; echo deaf; while :; do sleep 0.1; done"
+    await node.run("deaf", ["sh", "-c", script], pod={"terminationGracePeriodSeconds": 1})
+    await node.until("deaf", lambda p: ready(p) and node.log(p) == "deaf\n")  # SIGTERM before the trap would end it
     await node.client.delete(PODS, "deaf", "default")
     before = CLOCK.monotonic()
     await node.until_gone("deaf", 5)

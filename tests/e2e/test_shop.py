@@ -124,6 +124,10 @@ def test_up_again_changes_nothing(lateen: Lateen, url: str) -> None:
     assert {verb: n for verb, n in changes.items() if n and verb != "unchanged"} == {}
 
 
+def test_nobody_else_enters_the_folder_with_the_secrets(lateen: Lateen, url: str) -> None:
+    assert (lateen.home / "clusters/default").stat().st_mode & 0o077 == 0
+
+
 def test_status_and_logs(lateen: Lateen, url: str) -> None:
     state = lateen.json("status", "-f", str(SHOP / "lateen.yaml"))
     assert state["ok"]

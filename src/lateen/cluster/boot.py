@@ -7,6 +7,7 @@ pods go on (``detach``) or ends them with everything else (``stop``).
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from lateen.aio.clock import Clock
-from lateen.aio.heap import settle_heap, unsettle_heap
+from lateen.aio.heap import collect_frozen, settle_heap, unsettle_heap
 from lateen.aio.tasks import TaskOwner, outcomes
 from lateen.aio.turns import Turns
 from lateen.client.client import Client
@@ -60,6 +61,8 @@ from lateen.shim.netclient import NetworkClient
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 4  # requests from inside that are worked on together: more are a little faster in bulk, and slower for everybody else
+_SLIM_EVERY = 30.0  # seconds: what was decoded to be listed is worth keeping for the next list
+_SLIMS_PER_COLLECTION = 120  # once an hour
 MASTERS = ("system:masters", "system:authenticated")
 
 
@@ -122,6 +125,7 @@ class Cluster:
         """Storage, API server, informers, controllers, scheduler. InputError when the port is taken."""
         s = self.settings
         s.folder.mkdir(parents=True, exist_ok=True)
+        s.folder.chmod(0o700)  # Secrets lie in it, in the database and in pods' volumes
         self._storage = await asyncio.to_thread(self._open_storage)
         self.pki = await asyncio.to_thread(load_or_make, s.folder / "pki", ("127.0.0.1", str(s.services[1])))
         self.api = self._make_api(self._storage, self.pki)
@@ -191,6 +195,15 @@ class Cluster:
             self.client_for("system:kube-scheduler", MASTERS, manager="kube-scheduler"), self.clock, informers=self.informers
         )
         self._owner.start(scheduler.run(), "scheduler")
+        self._owner.start(self._keep_slim(), "keep slim")
+
+    async def _keep_slim(self) -> None:
+        for turn in itertools.count(1):
+            await self.clock.sleep(_SLIM_EVERY)
+            if self._storage is not None:
+                self._storage.slim()
+            if turn % _SLIMS_PER_COLLECTION == 0:
+                collect_frozen()
 
     async def _ensure(self, resource: Resource, obj: Object) -> None:
         try:

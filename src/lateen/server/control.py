@@ -56,7 +56,7 @@ def start(cluster: ClusterHome, options: StartOptions, progress: Progress = lamb
     """Start the daemon, or find it running; its settings once the API and a node are ready. InputError, FailedError."""
     if running_pid(cluster) is not None:
         return _as_asked(cluster, wait_ready(cluster, options.seconds), options)
-    cluster.root.mkdir(parents=True, exist_ok=True)
+    cluster.make()
     fresh = not cluster.sockets()
     read_end, write_end = os.pipe()
     try:

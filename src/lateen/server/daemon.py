@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     )
     report = Reporter(options.report_fd)
     home = cluster_home(options.name)
-    home.root.mkdir(parents=True, exist_ok=True)
+    home.make()
     with home.lock.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -95,8 +95,13 @@ class ClusterHome:
             ) from error
         return found
 
-    def write_settings(self, settings: dict[str, Any]) -> None:
+    def make(self) -> None:
+        """Create the folder. Only its user may enter: it holds Secrets, in the database and in pods' volumes."""
         self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        self.make()
         scratch = self.settings_file.with_suffix(".new")
         scratch.write_text(json.dumps(settings, indent=2))
         scratch.replace(self.settings_file)

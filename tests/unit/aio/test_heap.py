@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lateen.aio.heap import settle_heap, unsettle_heap
+from lateen.aio.heap import collect_frozen, settle_heap, unsettle_heap
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +48,19 @@ def test_young_cycles_are_still_collected() -> None:
     del node
     gc.collect()
     assert watch() is None
+
+
+def test_a_cycle_that_was_frozen_goes_in_the_rare_collection_of_everything() -> None:
+    node = Node()
+    watch = weakref.ref(node)
+    gc.collect()
+    node.other = node
+    del node
+    gc.collect()
+    assert watch() is not None
+    collect_frozen()
+    assert watch() is None
+    assert gc.get_freeze_count() > 0
 
 
 def test_settling_twice_installs_one_callback() -> None:

@@ -135,6 +135,10 @@ class Core:
                 records[key] = event.previous
         return sorted(records), records
 
+    def slim(self) -> None:
+        for record in self._records.values():
+            record.slim()
+
     # writes
 
     def _accept(self, kind: str, key: str, obj: Object | None, expect: Revision | None) -> Event:

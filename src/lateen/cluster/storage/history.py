@@ -21,7 +21,7 @@ class Window:
     """How much history is kept. Whichever bound is met first drops the oldest events."""
 
     events: int = 10_000
-    bytes: int = 16 << 20
+    bytes: int = 8 << 20
 
 
 class History:

@@ -108,6 +108,10 @@ class Storage(Protocol):
         """The newest revision that changed anything under ``prefix``: a cache of a list is valid while this stands still."""
         ...
 
+    def slim(self) -> None:
+        """Drop the decoded forms of current records that nobody shares: what a list decoded stays decoded until then."""
+        ...
+
     async def create(self, key: str, obj: Object) -> Record:
         """Store a new object. Takes ownership of ``obj`` and stamps its resourceVersion. KeyExistsError if the key is taken.
         A write is decided, and gets its revision, when its coroutine first runs; a later cancellation of the caller does not
