@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
+
 from lateen.aio.clock import Clock
 from lateen.errors import FailedError, TransportError
 from lateen.shim import BUSY
@@ -183,7 +185,7 @@ class _Wire(asyncio.Protocol):
         self._number += 1
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked[self._number] = future
-        self._transport.write(json.dumps({"n": self._number, "do": do, **arguments}).encode() + b"\n")
+        self._transport.write(orjson.dumps({"n": self._number, "do": do, **arguments}) + b"\n")
         return await future
 
     def close(self) -> None:

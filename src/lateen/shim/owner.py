@@ -1,7 +1,8 @@
 """The processes of one shim: start, reap, signal, remember. Used by ``server``; speaks to no socket.
 
-A record is on disk before anybody is told: ``<dir>/processes/<id>.json`` holds the process and how it was started (mode 0600: the
-environment may hold secrets). It goes only when its owner forgets it.
+A record is on disk before anybody is told: ``<dir>/processes/<id>.json`` holds the process and how it was started. It goes only
+when its owner forgets it. The environment lies in a file of its own (``<id>.env``) and not in memory: it is as long as the cluster
+has services, and only an exec asks for it. Both are 0600, since they may hold secrets.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from lateen.shim import procfs
@@ -52,7 +54,8 @@ class Owner:
         for name in os.listdir(self.folder):
             path = os.path.join(self.folder, name)
             if not name.endswith(".json"):
-                os.unlink(path)  # an unfinished write
+                if not os.path.exists(path.removesuffix(".env") + ".json"):
+                    os.unlink(path)  # an unfinished write
                 continue
             with open(path) as file:
                 record = json.load(file)
@@ -74,10 +77,14 @@ class Owner:
 
     def _save(self, record: Record) -> None:
         path = os.path.join(self.folder, record["id"] + ".json")
-        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(fd, "w") as file:
-            json.dump(record, file)
+        _write(path + ".new", record)
         os.replace(path + ".new", path)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What the process was started with."""
+        with open(os.path.join(self.folder, name + ".env")) as file:
+            found: dict[str, str] = json.load(file)
+        return found
 
     def start(self, spec: Record, tell: Callable[[Record], None]) -> None:
         """Start the process with this id, or find it; ``tell`` is called with it. One that cannot be started has ended at once
@@ -89,9 +96,11 @@ class Owner:
             return
         if not _ID.fullmatch(spec["id"]):
             raise ValueError(f"{spec['id']!r} is not a process id")
-        record: Record = {"id": spec["id"], "pid": 0, "ticks": 0, "boot": self._boot, "started_at": now(), "spec": spec}
+        record: Record = {"id": spec["id"], "pid": 0, "ticks": 0, "boot": self._boot, "started_at": now()}
         record |= {"finished_at": "", "exit_code": None, "reason": "", "message": "", "labels": spec.get("labels") or {}}
+        record["spec"] = {k: v for k, v in spec.items() if k != "env"}
         self.records[record["id"]] = record
+        _write(os.path.join(self.folder, record["id"] + ".env"), spec["env"])
         self._save(record)  # with pid 0 it is known to have been tried, should we die right here
         try:
             log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
@@ -224,6 +233,8 @@ class Owner:
             raise ValueError(f"process {name} is alive")
         del self.records[name]
         os.unlink(os.path.join(self.folder, name + ".json"))
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.folder, name + ".env"))
         return True
 
     def alive(self) -> list[Record]:
@@ -234,6 +245,12 @@ class Owner:
         """Note how far each log has grown."""
         for growth in self._growth.values():
             growth.note()
+
+
+def _write(path: str, value: Any) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(handle, "w") as file:
+        json.dump(value, file)
 
 
 def _ended_children() -> list[tuple[int, int]]:

@@ -225,7 +225,8 @@ class Server:
             record = self._owner.records.get(name)
             if record is None or record["exit_code"] is not None:
                 raise ValueError(f"process {name} is not running")
-            beside = {k: record["spec"].get(k) for k in ("env", "cwd", "uid", "gid", "groups", "netns")}
+            beside: Record = {"env": self._owner.environment(name)}
+            beside |= {k: record["spec"].get(k) for k in ("cwd", "uid", "gid", "groups", "netns")}
             more = spec.pop("more_env", {})
             spec = {**beside, **spec, "join": record["pid"] if record["spec"].get("view") else None}
             spec["env"] = {**more, **spec["env"]}

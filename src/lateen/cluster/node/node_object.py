@@ -12,7 +12,7 @@ from typing import Any
 
 from lateen.kube.meta import Object, timestamp
 
-MAX_PODS = 250
+MAX_PODS = 500
 KUBELET = "v1.37.0"
 _CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
