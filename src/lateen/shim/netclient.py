@@ -25,6 +25,7 @@ ID = "network"
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _START = f"import sys; sys.path.insert(0, {_PACKAGES!r}); from lateen.shim.netns import main; main()"
 _SECONDS, _AGAIN = 10.0, 1.0
+_SPARE = 32  # sockets that are asked for together
 _Socket = socket.socket
 _Answer = tuple[dict[str, Any], list[int]]
 
@@ -41,6 +42,7 @@ class NetworkClient:
         self._asked: deque[asyncio.Future[_Answer]] = deque()
         self._starting, self._lost = asyncio.Lock(), asyncio.Event()
         self._plan: dict[str, Any] | None = None
+        self._spare: list[int] = []  # descriptors of fresh TCP sockets in the cluster's network: every probe takes one
 
     @property
     def pid(self) -> int:
@@ -114,7 +116,7 @@ class NetworkClient:
     def _readable(self) -> None:
         assert self._wire is not None
         try:
-            data, handles, _, _ = socket.recv_fds(self._wire, 1 << 16, 1)
+            data, handles, _, _ = socket.recv_fds(self._wire, 1 << 16, _SPARE)
         except BlockingIOError:
             return
         except OSError:
@@ -151,11 +153,13 @@ class NetworkClient:
     async def open(self, kind: str = "tcp", *, pod: str = "", bind: tuple[str, int] | None = None) -> _Socket:
         """A socket that lives in a pod's network, or in the cluster's, where all pods and Services can be reached. ``kind`` is tcp
         or udp; with ``bind`` it is bound, and listens if tcp. It does not block."""
-        _, handles = await self.ask("socket", pod=pod, kind=kind, bind=bind)
-        made = socket.socket(fileno=handles[0])
-        made.setblocking(False)
-        os.set_inheritable(handles[0], False)
-        return made
+        if pod or kind != "tcp" or bind is not None:
+            _, handles = await self.ask("socket", pod=pod, kind=kind, bind=bind, count=1)
+            return _own(handles[0])
+        if not self._spare:
+            _, handles = await self.ask("socket", pod="", kind="tcp", bind=None, count=_SPARE)
+            self._spare += handles
+        return _own(self._spare.pop())
 
     def close(self) -> None:
         """Let go; the network stays."""
@@ -164,10 +168,19 @@ class NetworkClient:
             self._wire.close()
             self._wire = None
             self._lost.set()
+        while self._spare:
+            os.close(self._spare.pop())
         asked, self._asked = self._asked, deque()
         for future in asked:
             if not future.done():
                 future.set_exception(TransportError("the network's keeper is gone"))
+
+
+def _own(handle: int) -> _Socket:
+    made = socket.socket(fileno=handle)
+    made.setblocking(False)
+    os.set_inheritable(handle, False)
+    return made
 
 
 def _environment() -> dict[str, str]:

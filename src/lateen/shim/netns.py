@@ -178,20 +178,22 @@ class Server:
                 return False
             answer, made = self._answer(json.loads(packet))
             try:
-                socket.send_fds(client, [json.dumps(answer).encode()], [made.fileno()] if made else [])
+                socket.send_fds(client, [json.dumps(answer).encode()], [one.fileno() for one in made])
             finally:
-                if made:
-                    made.close()
+                for one in made:
+                    one.close()
         except OSError:
             return False
         return True
 
-    def _answer(self, ask: dict[str, Any]) -> tuple[dict[str, Any], socket.socket | None]:
-        do, made, result = ask.pop("do"), None, None
+    def _answer(self, ask: dict[str, Any]) -> tuple[dict[str, Any], list[socket.socket]]:
+        do, result = ask.pop("do"), None
+        made: list[socket.socket] = []
         try:
             if do == "socket":
                 bind = ask["bind"]
-                made = self._keeper.open(ask["pod"], ask["kind"], (bind[0], bind[1]) if bind else None)
+                where = (bind[0], bind[1]) if bind else None
+                made = [self._keeper.open(ask["pod"], ask["kind"], where) for _ in range(ask["count"])]
             elif do == "add":
                 result = self._keeper.add(**ask)
             elif do == "remove":
@@ -201,9 +203,9 @@ class Server:
             else:
                 raise ValueError(f"unknown request {do!r}")
         except OSError as error:
-            return {"error": f"{do}: {error.strerror or error}", "errno": error.errno}, None
+            return {"error": f"{do}: {error.strerror or error}", "errno": error.errno}, []
         except (ValueError, TypeError, KeyError) as error:
-            return {"error": f"{do}: {error}", "errno": 0}, None
+            return {"error": f"{do}: {error}", "errno": 0}, []
         return {"result": result}, made
 
 

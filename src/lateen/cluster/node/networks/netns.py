@@ -93,7 +93,8 @@ class NetnsNetwork:
 
 async def _numeric(host: str) -> str:
     try:
-        return str(ipaddress.IPv4Address(host))
-    except ipaddress.AddressValueError:
+        socket.inet_pton(socket.AF_INET, host)
+    except OSError:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, family=socket.AF_INET)
         return str(found[0][4][0])
+    return host
