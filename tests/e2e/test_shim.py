@@ -94,6 +94,22 @@ async def test_forgotten_means_gone_and_the_living_cannot_be_forgotten(shim: Shi
         await shim.forget("b")
 
 
+async def test_a_disk_that_takes_nothing_is_an_answer_and_loses_no_exit_code(shim: ShimClient, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    await shim.spawn(spawn("a", f"read x < {tmp_path}/fifo; exit 5", tmp_path))
+    records = tmp_path / "shim/processes"
+    records.rename(tmp_path / "away")
+    with pytest.raises(FailedError, match=r"No such file or directory: .*/processes/b"):
+        await shim.spawn(spawn("b", "exit 0", tmp_path))
+    (tmp_path / "fifo").write_text("go\n")
+    assert (await shim.wait("a")).exit_code == 5
+    (tmp_path / "away").rename(records)
+    while '"exit_code": 5' not in (records / "a.json").read_text():
+        await SystemClock().sleep(0.02)
+    await shim.spawn(spawn("b", "exit 6", tmp_path))
+    assert (await shim.wait("b")).exit_code == 6
+
+
 async def test_processes_outlive_the_client_and_no_exit_code_is_lost(shim: ShimClient, tmp_path: Path) -> None:
     await shim.spawn(spawn("short", "sleep 0.1; exit 3", tmp_path))
     await shim.spawn(spawn("long", "sleep 60", tmp_path))

@@ -15,12 +15,13 @@ from lateen.apply.events import EventSeen, HealthChanged, Listener
 from lateen.apply.health import HEALTHY, Health, State, assess
 from lateen.apply.refs import Ref, ref_of
 from lateen.apply.world import World
-from lateen.errors import FailedError
+from lateen.errors import ApiError, FailedError, ServerError, TransportError
 from lateen.kube.meta import Object, controller_of, meta, parse_time, uid_of
 
 _COALESCE, _SHARE = 0.005, 4  # seconds, and times what a judgement takes: one judgement for a burst of changes
 _EVENT_SLACK = 2.0  # seconds that an event may be older than the apply: timestamps have whole ones
 
+_ASK_SERVER = 2.0  # seconds
 _PENDING = Health(State.progressing, "waits to be applied")
 
 
@@ -52,6 +53,7 @@ class Watcher:
 
     async def __aenter__(self) -> Watcher:
         self._owner.start(self._run(), "judge")
+        self._owner.start(self._ask_server(), "server")
         self._world.wake_at(self._deadline)
         return self
 
@@ -83,6 +85,22 @@ class Watcher:
             self._wake()
             took = self._world.clock.monotonic() - began
             await self._world.clock.sleep(max(_COALESCE, took * _SHARE))
+
+    async def _ask_server(self) -> None:
+        """A server that says twice in a row that it is not well (its disk is full, ...) cannot show that anything gets better."""
+        said = 0
+        while True:
+            await self._world.clock.sleep(_ASK_SERVER)
+            try:
+                await self._world.client.raw("GET", "/readyz", accept="*/*")
+            except ServerError as error:
+                said += 1
+                if said > 1:
+                    raise FailedError(f"the cluster is not well; its API server says:\n{_indented(str(error))}") from error
+            except (ApiError, TransportError):
+                continue  # not allowed to ask, or it is being restarted
+            else:
+                said = 0
 
     def _broken(self, name: str, error: BaseException) -> None:
         self._error = error
@@ -150,6 +168,10 @@ class Watcher:
             owner = controller_of(obj)
             obj = self._world.by_uid(owner["kind"], namespace, owner["uid"]) if owner else None
         return None
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines())
 
 
 def _generation(obj: Object) -> int:

@@ -31,6 +31,7 @@ class World:
 
     def __init__(self, client: Client, *, clock: Clock, patience: Patience) -> None:
         self.client, self.clock, self.patience = client, clock, patience
+        self.began = clock.now()
         self.changed = asyncio.Event()
         self.news: deque[Object] = deque()  # Kubernetes events, as they come; whoever reads them takes them
         self._owner = TaskOwner("apply")

@@ -42,6 +42,7 @@ def apply(
 
 
 def _sources(path: str) -> list[Any]:
+    from lateen.cli.project import read_source
     from lateen.model import Source
 
     if path == "-":
@@ -50,10 +51,7 @@ def _sources(path: str) -> list[Any]:
     found = sorted(p for p in place.rglob("*") if p.suffix in (".yaml", ".yml", ".json")) if place.is_dir() else [place]
     if not found:
         raise InputError(f"{path} holds no manifests", hint="*.yaml, *.yml and *.json are read")
-    try:
-        return [Source(str(p), p.read_text()) for p in found]
-    except OSError as error:
-        raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
+    return [read_source(p) for p in found]
 
 
 async def _apply(

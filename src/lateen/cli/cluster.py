@@ -125,14 +125,17 @@ def status(name: Name = "default", output: Output = Format.text) -> None:
 
         facts |= summary(cluster.settings()) | cluster_facts(cluster, pid)
     if not emit(facts, output):
-        table(["NAME", "RUNNING", "PODS", "NODES", "NETWORK", "RUNTIME", "RSS", "API SERVER", "GATEWAY"], [_row(facts)])
+        table(_COLUMNS, [_row(facts)])
     if pid is None:
         raise typer.Exit(1)
 
 
+_COLUMNS = ("NAME", "RUNNING", "PODS", "NODES", "NETWORK", "RUNTIME", "RSS", "API SERVER", "GATEWAY")
+
+
 def _row(facts: dict[str, Any]) -> list[Any]:
     if not facts["running"]:
-        return [facts["name"], paint("no", "dim"), "-", "-", "-", "-", "-", "-"]
+        return [facts["name"], paint("no", "dim"), *["-"] * (len(_COLUMNS) - 2)]
     rss = f"{facts['rss_bytes'] / 2**20:.0f} MiB"
     return [
         facts["name"],

@@ -18,11 +18,21 @@ DEFAULT_FILES = ("lateen.yaml", "lateen.yml")
 def load_application(files: Sequence[Path] | None, *, environment: str = "") -> Application:
     """The application in ``files`` (default: lateen.yaml here or in a parent). InputErrors carry file:line:column."""
     paths = list(files or [_found()])
+    return load([read_source(path) for path in paths], environment=environment)
+
+
+def read_source(path: Path) -> Source:
+    """The text of a file that the user named. InputError when it cannot be read or is no text."""
     try:
-        sources = [Source(str(path), path.read_text()) for path in paths]
+        raw = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {error.filename}: {error.strerror}", hint="name the application file with -f") from error
-    return load(sources, environment=environment)
+        raise InputError(f"cannot read {path}: {error.strerror}", hint="name the file with -f") from error
+    try:
+        return Source(str(path), raw.decode())
+    except UnicodeDecodeError as error:
+        before = raw[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        raise InputError("this is not UTF-8 text", where=f"{path}:{line}:{column}", hint="save the file as UTF-8") from error
 
 
 def _found() -> Path:

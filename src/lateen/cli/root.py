@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -11,13 +12,15 @@ import typer
 
 from lateen import __version__
 from lateen.cli import apply, build, cluster, demo, down, logs, render, schema, status, up
-from lateen.errors import InputError, LateenError
+from lateen.errors import FailedError, InputError, LateenError
 
 HELP = """Take a set of microservices from one application file to production on Kubernetes.
 
 Start here:  lateen up    in a folder with a lateen.yaml. It starts an embedded cluster on this machine (no Docker, no root),
 builds the services, deploys them, waits until they are ready, and prints their URLs.
 """
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 app = typer.Typer(
     name="lateen",
@@ -60,12 +63,24 @@ def run(argv: Sequence[str]) -> int:
         return _fail(error, 2)
     except LateenError as error:
         return _fail(error, 1)
+    except SystemExit:
+        return _silence(0)  # so typer ends when nobody reads the output any more
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _silence(0)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        return _silence(_fail(FailedError(f"cannot write: {error.strerror}{place}"), 1))
     except ExceptionGroup as group:
         return _fail_group(group)
     return code if isinstance(code, int) else 0
+
+
+def _silence(code: int) -> int:
+    """Nothing more to a stdout that takes nothing more, not even at the interpreter's end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 def _refuse(error: typer.TyperException) -> int:

@@ -147,6 +147,7 @@ class Cluster:
             account_key=pki.service_account_key,
             account_admission=True,
         )
+        api.health.add("storage", lambda: storage.trouble, ready_only=True)
         reach = Reach(lambda node: self.machine.agent(node) if self.machine is not None else None)
         api.read_logs_from(reach.logs)
         api.reach_nodes_by(reach)

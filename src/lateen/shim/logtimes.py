@@ -12,6 +12,7 @@ import struct
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 
 from lateen.shim.syscalls import punch_hole
 
@@ -37,7 +38,8 @@ class Growth:
         if size == self._size:
             return
         self._size = size
-        self._append(size)
+        with suppress(OSError):  # a full disk takes no note: the lines after it get the next one's time
+            self._append(size)
         if size - self._start > 2 * KEEP:
             start = (size - KEEP) & ~4095
             try:
@@ -45,12 +47,17 @@ class Growth:
             except OSError:
                 return  # this file system cannot: the log stays whole
             self._start = start
-            self._compact()
+            with suppress(OSError):
+                self._compact()
 
     def _append(self, size: int) -> None:
         fd = os.open(self.path + ".times", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-        os.write(fd, RECORD.pack(time.time_ns(), size))
-        os.close(fd)
+        try:
+            end = os.fstat(fd).st_size
+            if os.write(fd, RECORD.pack(time.time_ns(), size)) < RECORD.size:
+                os.ftruncate(fd, end)
+        finally:
+            os.close(fd)
 
     def _compact(self) -> None:
         """Keep only notes about what is still there: a busy container may write for months."""

@@ -12,6 +12,7 @@ import os
 import re
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -44,6 +45,7 @@ class Owner:
         self._growth: dict[str, Growth] = {}
         self._launching: dict[int, tuple[Record, list[Callable[[Record], None]]]] = {}  # by the launcher's pid
         self._early: dict[int, int] = {}  # ended children that may turn out to be what is being launched: exit code by pid
+        self.unsaved: dict[str, Record] = {}  # what a full disk did not take
         self.inputs = Inputs(poll)
         self._boot = procfs.boot_id()
         self.stopping = False  # ends from now on are the shim's doing
@@ -76,9 +78,14 @@ class Owner:
         self._finish(record, LOST, "ContainerStatusUnknown", "it ended while no shim was there to see it")
 
     def _save(self, record: Record) -> None:
-        path = os.path.join(self.folder, record["id"] + ".json")
-        _write(path + ".new", record)
-        os.replace(path + ".new", path)
+        """Write what has happened. A disk that takes nothing does not keep us from owning processes: it is tried again."""
+        try:
+            _replace(os.path.join(self.folder, record["id"] + ".json"), record)
+        except OSError as error:
+            sys.stderr.write(f"{record['id']} is not on disk: {error}\n")
+            self.unsaved[record["id"]] = record
+        else:
+            self.unsaved.pop(record["id"], None)
 
     def environment(self, name: str) -> dict[str, str]:
         """What the process was started with."""
@@ -99,9 +106,7 @@ class Owner:
         record: Record = {"id": spec["id"], "pid": 0, "ticks": 0, "boot": self._boot, "started_at": now()}
         record |= {"finished_at": "", "exit_code": None, "reason": "", "message": "", "labels": spec.get("labels") or {}}
         record["spec"] = {k: v for k, v in spec.items() if k != "env"}
-        self.records[record["id"]] = record
-        _write(os.path.join(self.folder, record["id"] + ".env"), spec["env"])
-        self._save(record)  # with pid 0 it is known to have been tried, should we die right here
+        self._remember(record, spec["env"])  # with pid 0 it is known to have been tried, should we die right here
         try:
             log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
             try:
@@ -118,6 +123,19 @@ class Owner:
             return
         self._started(record)
         tell(record)
+
+    def _remember(self, record: Record, env: Mapping[str, str]) -> None:
+        """Put a new record on disk, or raise OSError and leave nothing of it."""
+        path = os.path.join(self.folder, record["id"])
+        try:
+            _write(path + ".env", env)
+            _replace(path + ".json", record)
+        except OSError as error:
+            for left in (".env", ".json.new"):
+                with suppress(FileNotFoundError):
+                    os.unlink(path + left)
+            raise OSError(error.errno, error.strerror, path) from error
+        self.records[record["id"]] = record
 
     def _when_launched(self, record: Record, tell: Callable[[Record], None]) -> None:
         waiting = next((tells for launching, tells in self._launching.values() if launching is record), None)
@@ -232,6 +250,7 @@ class Owner:
         if record["exit_code"] is None:
             raise ValueError(f"process {name} is alive")
         del self.records[name]
+        self.unsaved.pop(name, None)
         os.unlink(os.path.join(self.folder, name + ".json"))
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(self.folder, name + ".env"))
@@ -241,10 +260,17 @@ class Owner:
         """Every process that has not ended."""
         return [*self._alive.values(), *self._adopted.values(), *(record for record, _ in self._launching.values())]
 
-    def note_growth(self) -> None:
-        """Note how far each log has grown."""
+    def tick(self) -> None:
+        """Note how far each log has grown; save what could not be saved."""
+        for record in list(self.unsaved.values()):
+            self._save(record)
         for growth in self._growth.values():
             growth.note()
+
+
+def _replace(path: str, value: Any) -> None:
+    _write(path + ".new", value)
+    os.replace(path + ".new", path)
 
 
 def _write(path: str, value: Any) -> None:

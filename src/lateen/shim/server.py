@@ -87,10 +87,10 @@ class Server:
         return int(min(waits) * 1000) + 1 if waits else None
 
     def _log_tick(self, moment: float) -> float | None:
-        if not self._owner.alive():
+        if not self._owner.alive() and not self._owner.unsaved:
             return None
         if moment >= self._next_tick:
-            self._owner.note_growth()
+            self._owner.tick()
             self._next_tick = moment + _TICK
         return self._next_tick - moment
 
@@ -143,7 +143,7 @@ class Server:
             _COMMANDS[ask["do"]](self, ask | {"handles": connection.take_handles(), "give": give}, reply)
         except Exception as error:  # noqa: BLE001 - whatever a request does, the owner of all processes must go on
             traceback.print_exc(file=sys.stderr)
-            self._send(connection, {"n": ask["n"], "error": f"{type(error).__name__}: {error}"})
+            self._send(connection, {"n": ask["n"], "error": _sentence(error)})
 
     def _send(self, connection: Connection, message: Record) -> None:
         if connection.socket.fileno() < 0:
@@ -252,6 +252,12 @@ class Server:
     def _signal_all(self, number: int) -> None:
         for record in self._owner.alive():
             self._owner.signal(record["id"], number, everything=True)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"
 
 
 def _close(handles: list[int]) -> None:

@@ -14,6 +14,7 @@ from lateen.apply import Options, Patience, Prune, Ref, State, Verb, apply, dele
 from lateen.apply.events import Applied, EventSeen, HealthChanged, Progress
 from lateen.apply.inventory import read
 from lateen.client import Client
+from lateen.cluster.api.server import ApiServer
 from lateen.errors import DeadlineError, FailedError, InputError, NotFoundError
 from lateen.kube.meta import Key, Object, meta, owner_reference, timestamp
 from lateen.kube.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS, NAMESPACES, PODS, PVCS, REPLICASETS, SECRETS, Resource
@@ -252,6 +253,13 @@ async def test_waiting_ends_when_everything_is_healthy(shop: Client, tasks: Task
     assert report.failures == ()
     assert {r.name: h.state for r, h in report.health.items()} == {"a": State.healthy, "web": State.healthy}
     assert seen[-1] == ("web", State.healthy)
+
+
+async def test_a_server_that_is_not_well_ends_the_waiting(shop: Client, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lateen.apply.wait._ASK_SERVER", 0.02)
+    api.health.add("storage", lambda: "no space left", ready_only=True)
+    with pytest.raises(FailedError, match=r"(?s)not well.*\[-\]storage failed: no space left"):
+        await apply(shop, [deployment("web")], namespace="shop", options=Options(timeout=5))
 
 
 async def test_an_object_waits_for_what_it_depends_on(shop: Client, tasks: TaskOwner) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ class StillView:
 
     def __init__(self, around: Sequence[Object]) -> None:
         self._around, self.patience = around, Patience()
+
+    began = NOW - timedelta(seconds=60)
 
     def now(self) -> datetime:
         return NOW

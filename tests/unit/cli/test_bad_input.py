@@ -156,3 +156,30 @@ def test_help_imports_no_more_than_it_needs() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
     heavy = {"asyncio", "aiohttp", "pydantic", "rich", "grpc", "cryptography", "yaml", "lateen.cluster", "lateen.client"}
     assert heavy & set(done.stderr.split()) == set()
+
+
+@pytest.mark.parametrize("command", ["render", "apply"])
+def test_a_file_that_is_no_text(refused: Refused, command: str) -> None:
+    Path("odd.yaml").write_bytes(b"# fine\nname: caf\xe9\n")
+    assert "odd.yaml:2:10: this is not UTF-8 text" in refused(command, "-f", "odd.yaml")
+
+
+def test_a_stopped_cluster_has_a_status(refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["cluster", "status"]) == 1
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["default", "no"]
+
+
+@pytest.mark.parametrize(("argv", "code"), [(("schema",), 0), (("--help",), 0), (("cluster", "list"), 0)])
+def test_output_that_nobody_reads_is_no_error(argv: tuple[str, ...], code: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "lateen", *argv], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_output_that_cannot_be_written_is_said_in_a_line() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "lateen", "schema"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (1, "error: cannot write: No space left on device\n")

@@ -22,6 +22,7 @@ from lateen.kube.meta import Object, key_of, meta, parse_time
 _IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable")
 _CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError")
 _CRASH = "CrashLoopBackOff"
+_NEVER_STARTED = ("StartError", "ContainerCannotRun")
 
 
 def assess(obj: Object, view: View) -> Health:
@@ -75,10 +76,22 @@ def _container(pod: Object, found: Mapping[str, Any], view: View) -> Health | No
     ended = (found.get("state") or {}).get("terminated") or (found.get("lastState") or {}).get("terminated") or {}
     if reason == _CRASH or (ended.get("exitCode") and restarts and not found.get("ready")):
         times = f"{restarts} restart{'s' if restarts != 1 else ''}"
-        return _at(pod, name, f"container {name} {_exit(ended)} ({times})", restarts >= patience.crashes)
+        hopeless = restarts >= patience.crashes and _since(ended, view)
+        return _at(pod, name, f"container {name} {_exit(ended)} ({times})", hopeless or _unstartable(ended, pod, view))
     if ended.get("exitCode") and "terminated" in (found.get("state") or {}):
-        return _at(pod, name, f"container {name} {_exit(ended)}", spec(pod).get("restartPolicy") == "Never")
+        hopeless = spec(pod).get("restartPolicy") == "Never" or _unstartable(ended, pod, view)
+        return _at(pod, name, f"container {name} {_exit(ended)}", hopeless)
     return None
+
+
+def _since(ended: Mapping[str, Any], view: View) -> bool:
+    """Whether it ended since it is looked at: that it kept failing before says nothing about now. (Times have whole seconds.)"""
+    finished = ended.get("finishedAt")
+    return not finished or (parse_time(finished) - view.began).total_seconds() > -1
+
+
+def _unstartable(ended: Mapping[str, Any], pod: Object, view: View) -> bool:
+    return ended.get("reason") in _NEVER_STARTED and age(pod, view) >= view.patience.unstartable
 
 
 def _at(pod: Object, container: str, message: str, hopeless: bool) -> Health:
@@ -92,7 +105,10 @@ def _exit(ended: Mapping[str, Any]) -> str:
         return "was killed: it used more memory than its limit"
     if signal := ended.get("signal"):
         return f"was killed by signal {signal}"
-    return f"exits with code {ended['exitCode']}" if "exitCode" in ended else "keeps failing"
+    said = f": {ended['message'].strip()}" if ended.get("message") else ""
+    if ended.get("reason") in _NEVER_STARTED:
+        return f"cannot be started{said}"
+    return f"exits with code {ended['exitCode']}{said}" if "exitCode" in ended else "keeps failing"
 
 
 def _first_exit(pod: Object) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -46,9 +46,10 @@ class Patience:
     image: float = 10  # since the pod was made, with an image that cannot be pulled
     config: float = 10  # the same, with a ConfigMap, Secret or mount that is not there
     unschedulable: float = 15  # the same, with no node that fits
+    unstartable: float = 5  # the same, with a command that is not there
 
 
-PATIENT = Patience(crashes=float("inf"), image=float("inf"), config=float("inf"), unschedulable=float("inf"))
+PATIENT = Patience(**{f.name: float("inf") for f in fields(Patience)})
 """Wait for the deadline, whatever happens."""
 
 
@@ -56,6 +57,8 @@ class View(Protocol):
     """The world around an object."""
 
     patience: Patience
+    began: datetime
+    """Since when it is looked at: what happened before is another attempt's."""
 
     def now(self) -> datetime:
         """The time to measure ages with."""

@@ -31,9 +31,9 @@ class Health:
         for name, check in checks.items():
             if name in skipped:
                 lines.append(f"[+]{name} excluded: ok")
-            elif check():
+            elif problem := check():
                 failed = True
-                lines.append(f"[-]{name} failed: reason withheld")
+                lines.append(f"[-]{name} failed: {problem}")
             else:
                 lines.append(f"[+]{name} ok")
         if failed:

@@ -150,7 +150,11 @@ class Container:
         except FailedError as error:
             self._hold("CreateContainerError", str(error), _RETRY)
             self._event("Failed", f"Error: {error}")
-        except (LateenError, OSError) as error:
+        except OSError as error:
+            text = f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
+            self._hold("CreateContainerError", text, _RETRY)
+            self._event("Failed", f"Error: {text}")
+        except LateenError as error:
             self._hold("CreateContainerError", str(error), 1.0)
         finally:
             self.starting = False

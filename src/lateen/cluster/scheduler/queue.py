@@ -21,6 +21,7 @@ class _Waiting:
     pod: Object
     attempts: int = 0
     ready: bool = False  # stands in the active heap
+    out: bool = False  # popped, and not refused yet: it is being placed
     not_before: float = 0.0
     retry_at: float = float("inf")  # when it becomes ready by itself
 
@@ -58,7 +59,7 @@ class SchedulingQueue:
             _, _, uid = heapq.heappop(self._active)
             waiting = self._pods.get(uid)
             if waiting is not None and waiting.ready:
-                waiting.ready = False
+                waiting.ready, waiting.out = False, True
                 return waiting.pod
         return None
 
@@ -66,6 +67,7 @@ class SchedulingQueue:
         """The pod fits nowhere (or its binding failed): wait for a change, at least for its back-off."""
         if (waiting := self._pods.get(uid)) is None:
             return
+        waiting.out = False
         waiting.not_before = now + min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(waiting.attempts, 10))
         waiting.retry_at = now + FLUSH_AFTER
         waiting.attempts += 1
@@ -78,7 +80,7 @@ class SchedulingQueue:
     def stir(self) -> None:
         """The cluster changed: every refused pod may fit now."""
         for waiting in self._pods.values():
-            if not waiting.ready:
+            if not waiting.ready and not waiting.out:
                 waiting.retry_at = min(waiting.retry_at, waiting.not_before)
 
     def advance(self, now: float) -> float | None:

@@ -58,6 +58,7 @@ class Core:
         self._lists: dict[str, tuple[Revision, tuple[Record, ...]]] = {}
         self._pending: dict[str, Event] = {}
         self._closed = False
+        self.trouble = ""
 
     # reads
 

@@ -14,6 +14,7 @@ Size. Freed pages are used again by new rows; when many stay free, they are give
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ FORMAT = 1
 _COMPACT_ROWS = 500  # revisions per compaction step: a few milliseconds
 _VACUUM_PAGES = 256  # pages given back per step
 _SPARE_PAGES = 2048  # free pages worth keeping for new rows
+_PAGE = 64 << 10
 _CHUNK = 64  # rows per INSERT: one statement, one release of the interpreter lock
 
 _SCHEMA = """
@@ -153,6 +155,15 @@ class Log:
         return int(self._db.execute(query).fetchone()[0])
 
 
+def _full(path: Path) -> bool:
+    """Whether the disk has no page left: some calls then fail as if it were broken."""
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _PAGE
+
+
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """SQLite's errors as StorageError, with the file and what to do."""
@@ -160,6 +171,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
+        if name.startswith("SQLITE_IOERR") and _full(path):
+            name = "SQLITE_FULL"
         hint = {
             "SQLITE_BUSY": "another process has it open; stop that daemon first",
             "SQLITE_FULL": "no space left; free some and try again",

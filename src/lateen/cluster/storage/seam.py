@@ -86,6 +86,9 @@ class Watch(Protocol):
 class Storage(Protocol):
     """A revisioned store. Reads are synchronous and never block; writes return when durable."""
 
+    trouble: str
+    """Why the last write was refused by the disk; '' when it was not."""
+
     @property
     def revision(self) -> Revision:
         """The revision of the newest visible write (1 for an empty store)."""

@@ -137,6 +137,7 @@ class SqliteStorage(Core):
             self._idle.set()
 
     def _written(self, batch: list[_Write], error: StorageError | None) -> None:
+        self.trouble = str(error or "")
         if error is not None:
             batch, self._waiting = batch + self._waiting, []
             self._reject_pending()
