@@ -53,7 +53,7 @@ from lateen.errors import AlreadyExistsError, InputError
 from lateen.images.layout import ImageStore
 from lateen.kube import addresses
 from lateen.kube.meta import Object, condition_true, key_of, set_condition
-from lateen.kube.resources import PODS, STORAGECLASSES, Resource
+from lateen.kube.resources import PODS, RUNTIMECLASSES, STORAGECLASSES, Resource
 from lateen.reconcile import Manager
 from lateen.reconcile.events import Recorder
 from lateen.shim.client import ShimClient
@@ -191,6 +191,8 @@ class Cluster:
             ),
         )
         await self._ensure(STORAGECLASSES, STANDARD)
+        for handler in (PROCESS, OCI):
+            await self._ensure(RUNTIMECLASSES, {"metadata": {"name": handler}, "handler": handler})
         await Manager(controllers.build(kit), self.informers).start(self._owner)
         scheduler = Scheduler(
             self.client_for("system:kube-scheduler", MASTERS, manager="kube-scheduler"), self.clock, informers=self.informers

@@ -39,9 +39,9 @@ class ChosenRuntime:
         return self._oci.refuses(pod) if self._oci is not None else f"{refused}; the oci runtime could: {_INSTALL}"
 
     def lacks(self, pod: Object) -> str:
-        if self._oci is not None and self._runs_as_oci(pod):
-            return self._oci.lacks(pod)
-        return self._process.lacks(pod)
+        if self._oci is None or self._wanted(pod) == PROCESS:
+            return self._process.lacks(pod)
+        return self._oci.lacks(pod)
 
     def _wanted(self, pod: Object) -> str:
         return str((pod.get("spec") or {}).get("runtimeClassName") or self._mode)

@@ -35,6 +35,7 @@ class Machine:
     unified: bool = False
     swap: bool = False
     rootless: bool = False
+    least_oom_score: int = -1000  # what this user may give at the least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,8 @@ def _process(spec: ContainerSpec, user: User, machine: Machine) -> dict[str, Any
         "capabilities": {"bounding": names, "effective": names, "permitted": names},
         "noNewPrivileges": security.no_new_privileges(spec.container),
     }
-    if not machine.rootless:
-        process["oomScoreAdj"] = cgroups.oom_score_adj(spec.pod, spec.container, machine.memory)
+    wanted = cgroups.oom_score_adj(spec.pod, spec.container, machine.memory)
+    process["oomScoreAdj"] = max(machine.least_oom_score, wanted)
     return process
 
 

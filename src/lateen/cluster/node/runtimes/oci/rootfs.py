@@ -132,6 +132,17 @@ def _opaque(folder: str) -> bool:
     return False
 
 
+def remove(folder: Path) -> None:
+    """Drop ``folder``, with what overlayfs made for itself and lets nobody look into. Blocking."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for place, names, _ in os.walk(folder):
+            for name in names:
+                if not Path(place, name).is_symlink():
+                    Path(place, name).chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def accounts(spec: ContainerSpec) -> Accounts:
     """The image's users and groups; the host's, when that is the base. Blocking."""
     if not spec.layers:

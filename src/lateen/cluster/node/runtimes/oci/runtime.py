@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,6 +59,7 @@ class OciRuntime:
             unified=groups.unified,
             swap=groups.swap,
             rootless=os.geteuid() != 0,
+            least_oom_score=cgroups.least_oom_score(),
         )
 
     def refuses(self, pod: Object) -> str:
@@ -112,6 +112,11 @@ class OciRuntime:
         folder = self._folder(spec.id)
         folder.mkdir(parents=True, exist_ok=True)
         user = security.user(spec.pod, spec.container, spec.image_user, rootfs.accounts(spec))
+        if self._machine.rootless and (user.uid, user.gid) != (0, 0):
+            raise FailedError(
+                f"user {user.uid}:{user.gid} is not there: without privileges a container has one user, root, who is the "
+                "one that runs this node"
+            )
         root = rootfs.make(spec, folder, overlay=self._settings.overlay)
         place = Place(
             root=root.path,
@@ -189,7 +194,7 @@ class OciRuntime:
         if self._settings.folder.is_dir():
             for entry in await asyncio.to_thread(os.listdir, self._settings.folder):
                 if entry not in known:
-                    await asyncio.to_thread(shutil.rmtree, self._settings.folder / entry, ignore_errors=True)
+                    await asyncio.to_thread(rootfs.remove, self._settings.folder / entry)
         await self._sandboxes.drop_unused(self._pods())
 
     def _pods(self) -> set[str]:
@@ -265,7 +270,7 @@ class OciRuntime:
             await self._released(process)
         await self._shim.forget(container_id)
         self._releasing.pop(container_id, None)
-        await asyncio.to_thread(shutil.rmtree, self._folder(container_id), ignore_errors=True)
+        await asyncio.to_thread(rootfs.remove, self._folder(container_id))
 
     async def drop_pod(self, pod_uid: str) -> None:
         await self._sandboxes.remove(pod_uid)
@@ -293,7 +298,7 @@ def hostname(pod: Object) -> str:
 def _write_end(folder: Path, reason: str) -> None:
     """Everything is released: only this file is needed from now on."""
     for name in ("root", "changes"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+        rootfs.remove(folder / name)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "end.new").write_text(reason)
     (folder / "end.new").replace(folder / "end")
