@@ -150,9 +150,9 @@ def test_an_update_loses_nothing(lateen: Lateen, url: str) -> None:
 
 
 def pids(home: Path) -> dict[str, int]:
-    """The living pod processes of this home, by record."""
+    """The living processes of this home, pods' and proxies', by record."""
     found = {}
-    for record in home.glob("clusters/default/nodes/*/shim/processes/*.json"):
+    for record in home.glob("clusters/default/**/processes/*.json"):
         data = json.loads(record.read_text())
         if data["exit_code"] is None:
             found[data["id"]] = data["pid"]
@@ -161,7 +161,7 @@ def pids(home: Path) -> dict[str, int]:
 
 def test_a_killed_daemon_loses_no_pod_and_no_request(lateen: Lateen, url: str) -> None:
     before = pids(lateen.home)
-    assert len(before) == 14
+    assert len([name for name in before if "_" in name]) == 14
     with Load(url) as load:
         time.sleep(0.2)
         os.kill(lateen.json("cluster", "status")["pid"], signal.SIGKILL)
@@ -171,6 +171,19 @@ def test_a_killed_daemon_loses_no_pod_and_no_request(lateen: Lateen, url: str) -
     assert load.lost == []
     assert pids(lateen.home) == before
     assert lateen.up()["changes"]["updated"] == 0
+
+
+def test_killed_process_owners_lose_no_process_and_no_request(lateen: Lateen, url: str) -> None:
+    before = pids(lateen.home)
+    owners = [int(lock.read_text()) for lock in lateen.home.glob("clusters/default/**/shim.lock")]
+    assert len(owners) == 2
+    with Load(url) as load:
+        time.sleep(0.2)
+        for owner in owners:
+            os.kill(owner, signal.SIGKILL)
+        time.sleep(2)
+    assert load.lost == []
+    assert pids(lateen.home) == before
 
 
 def test_killed_pods_lose_no_reads(lateen: Lateen, url: str) -> None:
@@ -219,7 +232,7 @@ def test_bad_input_says_where_and_what(lateen: Lateen, tmp_path: Path) -> None:
 def test_down_keeps_data_and_stop_leaves_nothing(lateen: Lateen, url: str) -> None:
     count = get(f"{url}/orders/count")[1]["count"]
     assert lateen.json("down", "--file", str(SHOP / "lateen.yaml"))["kept"]
-    assert pids(lateen.home) == {}
+    assert not [name for name in pids(lateen.home) if "_" in name]
     again = lateen.up()
     assert get(str(again["urls"][0]) + "orders/count")[1]["count"] == count
     lateen.run("cluster", "stop")

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from lateen.cluster.api.conversions import event_from_core
 from lateen.cluster.api.negotiation import Form, form_of
+from lateen.cluster.api.server import ApiServer
 from lateen.cluster.api.tables import pods
 from lateen.cluster.api.tables.base import human_duration, selector_text
+from lateen.cluster.api.tables.build import table
 from lateen.cluster.api.tables.custom import custom_columns, json_path
 from lateen.errors import NotAcceptableError
 
@@ -103,3 +106,20 @@ def test_negotiation_takes_the_first_form_it_can_make() -> None:
     assert form_of("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json") is Form.DISCOVERY
     with pytest.raises(NotAcceptableError):
         form_of("application/vnd.kubernetes.protobuf")
+
+
+def test_events_of_both_versions_have_the_same_row(api: ApiServer) -> None:
+    event = {
+        "metadata": {"name": "e"},
+        "involvedObject": {"kind": "Pod", "name": "p"},
+        "type": "Normal",
+        "reason": "Started",
+        "message": "Started container c",
+        "lastTimestamp": "2026-01-01T23:59:50Z",
+    }
+    rows = []
+    for group, obj in (("", event), ("events.k8s.io", event_from_core(event))):
+        served = api.backend.registry.builtin(group, "v1", "events")
+        cells = table(served, [obj], meta={}, now=NOW)["rows"][0]["cells"]
+        rows.append([cells[n] for n in (0, 1, 2, 3, 6)])
+    assert rows[0] == rows[1] == ["10s", "Normal", "Started", "pod/p", "Started container c"]

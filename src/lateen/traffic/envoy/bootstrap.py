@@ -42,7 +42,7 @@ class ProxySpec:
         return self.folder / f"{self.group}.log"
 
     def argv(self) -> list[str]:
-        """The command line. The base id is dynamic: two clusters on one machine never meet."""
+        """The command line."""
         return [
             str(self.binary),
             *("--config-path", str(self.config)),
@@ -51,7 +51,7 @@ class ProxySpec:
             *("--drain-time-s", str(self.drain_seconds), "--drain-strategy", "immediate"),
             # Of configuration only errors: each attempt to reach a daemon that is away would be a line.
             *("--log-level", "warning", "--component-log-level", "config:error"),
-            "--use-dynamic-base-id",
+            "--disable-hot-restart",  # unused, and with it a proxy would end when the process that started it is killed
         ]
 
     def contract(self) -> str:

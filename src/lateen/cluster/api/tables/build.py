@@ -33,7 +33,8 @@ def table(
     columns = columns_for(served)
     rows = []
     for obj in objects:
-        row: dict[str, Any] = {"cells": [c.cell(obj, now) for c in columns]}
+        stored = served.to_storage(obj) if served.converts else obj  # columns read the stored version
+        row: dict[str, Any] = {"cells": [c.cell(stored, now) for c in columns]}
         if include == "Object":
             row["object"] = obj
         elif include != "None":
