@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from lateen.aio.clock import Clock
@@ -64,7 +64,7 @@ class Composition:
         if self._network is not None:
             await self._network.start()
             self._owner.start(self._network.run(), "network")
-        gateway_port = self._gateway_port()
+        gateway_port = await self._gateway_port()
         cluster = self._cluster = Cluster(self._boot_settings(number), self._clock)
         progress("API server")
         await cluster.start_api()
@@ -116,20 +116,26 @@ class Composition:
             runtime=s["runtime"],
         )
 
-    def _gateway_port(self) -> int:
-        """The port the gateway had before, the one asked for, or the first free one."""
+    async def _gateway_port(self) -> int:
+        """The port the gateway had before, the one asked for, or the first free one. It is leased: a proxy listens only once there
+        is something to serve, and until then another cluster would find it free."""
         wanted = int(self._settings["gateway_port"])
         edge = self._system.processes().get("envoy-border" if self._network else "envoy-edge")
-        if wanted and ((edge is not None and edge.alive) or _free(wanted)):
-            return wanted
+        candidates: Iterable[int] = [wanted] if wanted else range(FIRST_GATEWAY_PORT, FIRST_GATEWAY_PORT + 2000)
+        ours = bool(wanted and edge is not None and edge.alive)
+        for port in candidates:
+            if not ours and not _free(port):
+                continue
+            try:
+                name = await self._system.lease("gateway", [f"lateen-gateway-{port}"])
+            except FailedError:
+                continue
+            return int(name.rpartition("-")[2])
         if wanted:
             raise InputError(
                 f"port {wanted} of 127.0.0.1, wanted for the gateway, is taken",
                 hint="stop what listens there, or choose another with --gateway-port",
             )
-        for port in range(FIRST_GATEWAY_PORT, FIRST_GATEWAY_PORT + 2000):
-            if _free(port):
-                return port
         raise InputError("no free port for the gateway", hint="name one with --gateway-port")
 
     async def _start_traffic(self, cluster: Cluster, gateway_port: int, number: int) -> None:
