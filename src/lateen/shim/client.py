@@ -53,7 +53,8 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spawn:
-    """A process to start. ``mounts`` (source, target, read-only) give it a view of the file system of its own.
+    """A process to start. ``mounts`` (source, target, read-only) give it a view of the file system of its own, and
+    with it ``hostname``.
 
     ``layers`` (source, target, folder for changes) are laid over it copy-on-write, read-only where the kernel cannot. ``base`` is
     the root folder the view starts from, default the host's. ``log`` receives stdout and stderr, raw. ``stdin`` keeps a pipe open
@@ -79,6 +80,7 @@ class Spawn:
     mounts: Sequence[tuple[str, str, bool]] | None = None
     layers: Sequence[tuple[str, str, str]] = ()
     base: Path | None = None
+    hostname: str = ""
     stdin: bool = False
     terminal: bool = False
     netns: Path | None = None
@@ -117,7 +119,7 @@ class Spawn:
         if self.mounts is not None:
             mounts: list[dict[str, Any]] = [{"source": s, "target": t, "read_only": ro} for s, t, ro in self.mounts]
             mounts += [{"source": s, "target": t, "upper": u} for s, t, u in self.layers]
-            spec["view"] = {"mounts": mounts, "base": str(self.base) if self.base else None}
+            spec["view"] = {"mounts": mounts, "base": str(self.base) if self.base else None, "hostname": self.hostname}
         return spec
 
 

@@ -7,8 +7,9 @@ process that lives in them is named by its pid; they go when the last process in
 from __future__ import annotations
 
 import os
+import socket
 
-from lateen.shim.syscalls import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, MS_REC, MS_SLAVE, mount, setns, unshare
+from lateen.shim.syscalls import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWUTS, MS_REC, MS_SLAVE, mount, setns, unshare
 
 KINDS = ("user", "mnt", "net")
 
@@ -50,16 +51,19 @@ def enter(pid: int) -> None:
     os.chdir("/")
 
 
-def private_mounts() -> None:
-    """A mount namespace; with a user namespace around it where that is the only way, or where this process is root only because
-    it lives in a cluster's: what is started shall see itself as the user whose it is."""
+def private_mounts(hostname: str = "") -> None:
+    """A mount namespace, and a host name of its own if one is given; with a user namespace around it where that is the only way,
+    or where this process is root only because it lives in a cluster's: what is started shall see itself as the user whose it is."""
+    kinds = CLONE_NEWNS | (CLONE_NEWUTS if hostname else 0)
     if _outside:
-        unshare_user(CLONE_NEWNS, uid=_outside[0][0], gid=_outside[0][1])
+        unshare_user(kinds, uid=_outside[0][0], gid=_outside[0][1])
     else:
         try:
-            unshare(CLONE_NEWNS)
+            unshare(kinds)
         except PermissionError:
-            unshare_user(CLONE_NEWNS, uid=os.geteuid(), gid=os.getegid())
+            unshare_user(kinds, uid=os.geteuid(), gid=os.getegid())
+    if hostname:
+        socket.sethostname(hostname)
     mount("", "/", "", MS_REC | MS_SLAVE)
 
 

@@ -32,8 +32,8 @@ from lateen.shim.syscalls import (
 def enter(view: Mapping[str, Any]) -> None:
     """Build the view and make it this process's root. ``view``: {"root": an empty folder, "mounts": [{"source", "target",
     "read_only", "upper": folder for changes laid over a source that must not change}], "base": an image to start from, default the
-    host}. OSError when the kernel does not allow it."""
-    private_mounts()
+    host, "hostname": its name there}. OSError when the kernel does not allow it."""
+    private_mounts(view.get("hostname") or "")
     root: str = view["root"]
     mount("tmpfs", root, "tmpfs", 0, "mode=755")
     mount("", root, "", MS_UNBINDABLE)  # so that binding the folder that holds it does not copy it into itself
@@ -66,13 +66,16 @@ def join(pid: int) -> None:
     mine, its = os.readlink("/proc/self/ns/mnt"), os.readlink(f"/proc/{pid}/ns/mnt")
     if mine == its:
         return
-    kinds = ["mnt"] if os.readlink("/proc/self/ns/user") == os.readlink(f"/proc/{pid}/ns/user") else ["user", "mnt"]
+    kinds = [k for k in ("user", "uts", "mnt") if os.readlink(f"/proc/self/ns/{k}") != os.readlink(f"/proc/{pid}/ns/{k}")]
     fds = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in kinds]
     root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY)
     for fd in fds:
         setns(fd)
     os.fchdir(root)
     os.chroot(".")
+
+
+_CONSOLES = (4, 7)  # tty and ttyS, vcs
 
 
 class Tree:
@@ -92,7 +95,10 @@ class Tree:
         for name in os.listdir(here):
             target, origin = os.path.join(self.at(path), name), f"{here}/{name}"
             try:
-                mode = os.lstat(origin).st_mode
+                found = os.lstat(origin)
+                mode = found.st_mode
+                if path == "/dev" and _of_the_machine(found):
+                    continue
                 if stat.S_ISLNK(mode):
                     os.symlink(os.readlink(origin), target)
                 else:
@@ -150,6 +156,11 @@ class Tree:
         source = os.open(self.at(folder), os.O_PATH | os.O_DIRECTORY)
         mount("tmpfs", self.at(folder), "tmpfs", 0, "mode=755")
         self.fill(folder, source)
+
+
+def _of_the_machine(found: os.stat_result) -> bool:
+    """Disks and consoles, which would only make a /dev of the container's own slow to fill."""
+    return stat.S_ISBLK(found.st_mode) or (stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) in _CONSOLES)
 
 
 def _mount_point(path: str, *, is_folder: bool) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from lateen.cluster.node.container import lost_attempts
-from lateen.cluster.node.decide import EPHEMERAL, INIT, MAIN, SIDECAR, Observed, Steps, crash_delay, decide, failures_after
+from lateen.cluster.node.decide import (
+    EPHEMERAL,
+    INIT,
+    MAIN,
+    SIDECAR,
+    Observed,
+    Steps,
+    crash_delay,
+    decide,
+    failures_after,
+    restarts,
+)
 
 
 def c(name: str = "app", kind: str = MAIN, state: str = "new", **more: object) -> Observed:
@@ -95,3 +106,35 @@ def test_an_ephemeral_container_that_the_runtime_forgot_has_run() -> None:
     (lost,) = lost_attempts(running)
     assert (lost.id, lost.exit_code, lost.reason) == ("u_dbg_0", 137, "ContainerStatusUnknown")
     assert lost_attempts({"state": {"waiting": {"reason": "ErrImagePull"}}}) == []
+
+
+RULE = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+UNLESS = {"action": "Restart", "exitCodes": {"operator": "NotIn", "values": [0, 7]}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "own", "rules", "code", "again"),
+    [
+        ("Never", "", [], 1, False),
+        ("Never", "Always", [], 0, True),
+        ("Always", "Never", [], 1, False),
+        ("Always", "OnFailure", [], 0, False),
+        ("Never", "Never", [RULE], 42, True),
+        ("Never", "Never", [RULE], 41, False),
+        ("Never", "Never", [UNLESS], 1, True),
+        ("Never", "Never", [UNLESS], 7, False),
+        ("Never", "OnFailure", [RULE], 3, True),
+    ],
+)
+def test_a_containers_own_policy_and_rules_come_first(
+    pod: str, own: str, rules: list[dict[str, object]], code: int, again: bool
+) -> None:
+    assert restarts(pod, own, rules, code) is again
+    steps = decide(pod, [c(state=f"ended:{code}", restart=own, rules=rules)])
+    assert (steps.start == ["app"]) is again
+    assert bool(steps.phase) is not again
+
+
+def test_an_init_container_with_a_policy_of_its_own() -> None:
+    assert decide("Never", [c("i", INIT, "ended:1", restart="OnFailure"), c()]).start == ["i"]
+    assert decide("Always", [c("i", INIT, "ended:1", restart="Never"), c()]).phase == "Failed"

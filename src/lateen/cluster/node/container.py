@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +18,14 @@ from typing import Any
 
 from lateen.aio.tasks import TaskOwner
 from lateen.cluster.node import probe as probing
+from lateen.cluster.node import signals, termination
 from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.decide import EPHEMERAL, SIDECAR, Observed
 from lateen.cluster.node.environment import ConfigError, Sources, environment, expand, references
+from lateen.cluster.node.identity import HOSTS, kernel_name, managed_hosts
 from lateen.cluster.node.networks.loopback import anywhere, holder
 from lateen.cluster.node.prober import Prober, Reports
-from lateen.cluster.node.seam import ContainerSpec, ContainerState, ImageError, LocalImage, PodAddress
+from lateen.cluster.node.seam import ContainerSpec, ContainerState, ImageError, LocalImage, Mount, PodAddress
 from lateen.cluster.node.status import ContainerFacts
 from lateen.cluster.node.timing import Deadline
 from lateen.cluster.node.volumes import Volumes
@@ -35,7 +37,7 @@ log = logging.getLogger(__name__)
 _NOT_ITS_FAULT = ("NodeStopped", "ContainerStatusUnknown")  # ends that say nothing about the application
 _RETRY, _IMAGE_FIRST, _IMAGE_MOST = 5.0, 10.0, 300.0
 _KEPT = 2  # attempts whose logs are kept: the current one and the one before
-_LAST_LINES = 2048  # bytes of the log that become a message (terminationMessagePolicy FallbackToLogsOnError)
+_LEAST_GRACE = 2.0  # seconds between SIGTERM and SIGKILL when hooks or other containers have used the time up
 
 
 class Container:
@@ -61,10 +63,12 @@ class Container:
         self.failures = 0
         self.waiting: tuple[str, str] | None = None
         self.started = self.ready = self.starting = self.stopping = False
-        self.image_id = ""
+        self.image_id, self._image_signal = "", None
         self._held_until, self._image_failures = 0.0, 0
         self._ended = asyncio.Event()
         self._probes: TaskOwner | None = None
+
+    _image_signal: str | None
 
     # What is known
 
@@ -92,6 +96,8 @@ class Container:
             age=age,
             failures=self.failures,
             held=max(0.0, self._held_until - now.monotonic()),
+            restart=self.spec.get("restartPolicy") or "",
+            rules=self.spec.get("restartPolicyRules") or (),
         )
 
     def facts(self) -> ContainerFacts:
@@ -107,6 +113,7 @@ class Container:
             started=self.started,
             ready=self.ready and self.running,
             image_id=self.image_id,
+            stop_signal=(self.spec.get("lifecycle") or {}).get("stopSignal") or "",
         )
 
     def release(self) -> None:
@@ -128,9 +135,18 @@ class Container:
         if self.attempts and self.attempts[-1].reason in _NOT_ITS_FAULT:
             self.failures = 0
         if not self.running:
+            self.attempts = [self._remembered(a, reported) for a in self.attempts]
             return
         same = str(reported.get("containerID") or "").endswith(self.attempts[-1].id)
         self._follow(started=same and bool(reported.get("started")), ready=same and bool(reported.get("ready")))
+
+    def _remembered(self, attempt: ContainerState, reported: Mapping[str, Any]) -> ContainerState:
+        """An attempt that ended, with what was said of it."""
+        for state in (reported.get("state") or {}, reported.get("lastState") or {}):
+            found = state.get("terminated") or {}
+            if str(found.get("containerID") or "").endswith(attempt.id):
+                return replace(attempt, message=found.get("message") or attempt.message)
+        return replace(attempt, message=attempt.message or self._last_message(attempt))
 
     # Start
 
@@ -164,7 +180,7 @@ class Container:
         image = await self._context.images.ensure(self.spec.get("image", ""), self._pull_policy())
         if self._image_failures or self.number < 0:
             self._event("Pulled", f'Container image "{self.spec.get("image", "")}" already present on machine', normal=True)
-        self._image_failures, self.image_id = 0, image.digest
+        self._image_failures, self.image_id, self._image_signal = 0, image.digest, image.stop_signal
         number = self.number + 1
         spec = await self._prepare(image, number)
         state = await self._context.runtime.start(spec)
@@ -186,7 +202,7 @@ class Container:
     async def _prepare(self, image: LocalImage, number: int) -> ContainerSpec:
         pod, uid = self._pod(), uid_of(self._pod())
         env = environment(pod, self.spec, await self._sources(pod, image), self._context.allocatable)
-        mounts = await asyncio.to_thread(self._volumes.mounts, self.spec, lambda text: expand(text, env))
+        mounts = await asyncio.to_thread(self._mounts, pod, number, env)
         path = self._context.log_path(uid, self.name, number)
         await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
         user, group = _identity(pod, self.spec)
@@ -204,6 +220,7 @@ class Container:
             cwd=self.spec.get("workingDir") or image.workdir,
             log=path,
             mounts=mounts,
+            hostname=kernel_name(pod),
             uid=user,
             gid=group,
             groups=_groups(pod),
@@ -217,6 +234,25 @@ class Container:
             image_user=image.user,
         )
 
+    def _mounts(self, pod: Object, number: int, env: Mapping[str, str]) -> list[Mount]:
+        """Volumes, the file for a last message, and the pod's /etc/hosts. Blocking."""
+        mounts = list(self._volumes.mounts(self.spec, lambda text: expand(text, env)))
+        taken = {m.target.rstrip("/") for m in mounts}
+        target = self.spec.get("terminationMessagePath") or termination.DEFAULT_PATH
+        if target not in taken:
+            mounts.append(Mount(source=termination.prepare(self._last_words(number)), target=target))
+        hosts = managed_hosts(pod, self.spec, _read(Path(HOSTS)))
+        if hosts is not None:
+            path = self._context.pod_folder(uid_of(pod)) / "etc-hosts"
+            path.write_text(hosts)
+            only_read = bool((self.spec.get("securityContext") or {}).get("readOnlyRootFilesystem"))
+            mounts.append(Mount(source=path, target=HOSTS, read_only=only_read))
+        return mounts
+
+    def _last_words(self, number: int) -> Path:
+        """What the container sees at its terminationMessagePath."""
+        return self._context.pod_folder(uid_of(self._pod())) / "termination" / self.name / str(number)
+
     async def _sources(self, pod: Object, image: LocalImage) -> Sources:
         client, namespace, address = self._context.client, meta(pod).get("namespace", ""), self._network()
         configmaps, secrets = references(self.spec)
@@ -227,7 +263,7 @@ class Container:
             configmaps={n: await self._get(CONFIGMAPS, n, namespace) for n in configmaps},
             secrets={n: await self._get(SECRETS, n, namespace) for n in secrets},
             services=[{"kind": "Service", **s} for s in services],
-            network={"HOSTNAME": meta(pod).get("name", ""), **(address.env if address else {})},
+            network={"HOSTNAME": kernel_name(pod), **(address.env if address else {})},
             image=image.env,
             unprivileged_start=self._context.unprivileged_start,
         )
@@ -272,6 +308,7 @@ class Container:
             path = self._context.log_path(uid, self.name, old)
             path.unlink(missing_ok=True)
             path.with_name(path.name + ".times").unlink(missing_ok=True)
+            self._last_words(old).unlink(missing_ok=True)
 
     # Life
 
@@ -328,16 +365,25 @@ class Container:
 
     async def _explained(self, final: ContainerState) -> ContainerState:
         """With a message that helps a person: who holds the port, or the last lines of the log."""
-        if not final.exit_code or final.message or self.stopping:
+        if final.message:
             return final
-        tail = await asyncio.to_thread(_tail, self._context.log_path(uid_of(self._pod()), self.name, self.number))
+        said = await asyncio.to_thread(self._last_message, final)
+        if said or not final.exit_code or self.stopping:
+            return replace(final, message=said)
+        tail = await asyncio.to_thread(termination.tail, self._log(final))
         shared = self._context.network.name == "loopback"
         if shared and "in use" in tail.lower() and (said := await asyncio.to_thread(self._conflict)):
             self._event("AddressInUse", said)
             return replace(final, message=said)
-        if self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
-            return replace(final, message=tail)
         return final
+
+    def _last_message(self, attempt: ContainerState) -> str:
+        """What the container said at its end. Blocking, for a moment."""
+        file = self._last_words(attempt_number(attempt.id))
+        return termination.message(self.spec, file, self._log(attempt), attempt.exit_code or 0)
+
+    def _log(self, attempt: ContainerState) -> Path:
+        return self._context.log_path(uid_of(self._pod()), self.name, attempt_number(attempt.id))
 
     def _conflict(self) -> str:
         """Who listens where this container wanted to. Blocking."""
@@ -387,6 +433,8 @@ class Container:
         if "sleep" in hook:
             await self._context.clock.sleep(float(hook["sleep"]["seconds"]))
             return probing.Result(True)
+        if "tcpSocket" in hook:
+            return probing.Result(False, "tcpSocket is no lifecycle handler: use exec, httpGet or sleep")
         return await self._check(hook, seconds)
 
     # End
@@ -398,8 +446,14 @@ class Container:
         seconds = grace if grace is not None else (self._pod().get("spec") or {}).get("terminationGracePeriodSeconds", 30)
         self._owner.start(self.stop(Deadline(self._context.clock, float(seconds)), message), f"kill {self.name}")
 
-    async def stop(self, deadline: Deadline, message: str) -> None:
-        """preStop, SIGTERM, and SIGKILL at the deadline (two seconds after SIGTERM at the earliest). Returns when it ended."""
+    async def ended(self) -> None:
+        """Once it runs no more."""
+        if self.running:
+            await self._ended.wait()
+
+    async def stop(self, deadline: Deadline, message: str, turn: Callable[[], Awaitable[None]] | None = None) -> None:
+        """preStop, its ``turn``, SIGTERM, and SIGKILL at the deadline (two seconds after SIGTERM at the earliest, when hook or turn
+        took the time). Returns when it ended."""
         current = self.current
         if current is None or current.exit_code is not None:
             return
@@ -409,12 +463,15 @@ class Container:
         self.stopping = True
         self._event("Killing", message, normal=True)
         hook = (self.spec.get("lifecycle") or {}).get("preStop")
-        if hook and deadline.left() > 0:
+        waits = bool(hook or turn) and deadline.left() > 0
+        if hook and waits:
             await deadline.bound(self._pre_stop(hook, deadline), self._owner, f"preStop {self.name}")
-            if 0 < deadline.left() < 2 or deadline.left() == 0:
-                deadline = Deadline(self._context.clock, 2.0)
+        if turn is not None and deadline.left() > 0:
+            await deadline.bound(_awaited(turn), self._owner, f"turn of {self.name}")
+        if waits and deadline.left() < _LEAST_GRACE:
+            deadline = Deadline(self._context.clock, _LEAST_GRACE)
         if deadline.left() > 0:
-            await self._context.runtime.signal(current.id, self._stop_signal())
+            await self._context.runtime.signal(current.id, await self._stop_signal())
         await self._force(current, deadline)
 
     async def _force(self, current: ContainerState, deadline: Deadline) -> None:
@@ -423,9 +480,15 @@ class Container:
             await self._context.runtime.signal(current.id, signal.SIGKILL)
             await self._ended.wait()
 
-    def _stop_signal(self) -> int:
-        name = (self.spec.get("lifecycle") or {}).get("stopSignal") or "SIGTERM"
-        return int(getattr(signal, name, signal.SIGTERM))
+    async def _stop_signal(self) -> int:
+        """What the pod says, then what the image says, then SIGTERM."""
+        wanted = (self.spec.get("lifecycle") or {}).get("stopSignal")
+        if not wanted and self._image_signal is None:  # adopted: the image was not looked at yet
+            try:
+                self._image_signal = (await self._context.images.ensure(self.spec.get("image", ""), "Never")).stop_signal
+            except ImageError:
+                self._image_signal = ""
+        return signals.number(wanted or self._image_signal or "SIGTERM")
 
     async def _pre_stop(self, hook: Mapping[str, Any], deadline: Deadline) -> None:
         result = await self._hook(hook, max(1.0, deadline.left()))
@@ -494,10 +557,12 @@ def _ran_for(state: ContainerState) -> float:
     return (parse_time(state.finished_at) - start).total_seconds()
 
 
-def _tail(path: Path) -> str:
+def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LAST_LINES))
-            return file.read().decode(errors="replace")
+        return path.read_text(errors="replace")
     except OSError:
         return ""
+
+
+async def _awaited(turn: Callable[[], Awaitable[None]]) -> None:
+    await turn()

@@ -18,7 +18,8 @@ _FIRST, _MOST, _GOOD_RUN = 10.0, 300.0, 600.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """One container: its newest attempt. ``age`` is seconds since it ended (0 while it runs), ``failures`` the restarts in a
-    row before it that count for the back-off. ``held`` (seconds) is how long to wait before another try to start."""
+    row before it that count for the back-off. ``held`` (seconds) is how long to wait before another try to start. ``restart`` and
+    ``rules`` are the container's own restartPolicy and restartPolicyRules, which come before the pod's."""
 
     name: str
     kind: str
@@ -29,6 +30,8 @@ class Observed:
     age: float = 0.0
     failures: int = 0
     held: float = 0.0
+    restart: str = ""
+    rules: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +117,7 @@ def _initialise(plan: _Plan, policy: str, containers: Sequence[Observed]) -> Ste
             if not c.started:
                 return plan.steps()
         elif c.kind == INIT and not (c.attempted and not c.running and c.exit_code == 0):
-            if c.attempted and not c.running and policy == "Never":
+            if c.attempted and not c.running and not _again(policy, c):
                 return _finish(containers, [c])
             if not c.running:
                 plan.run(c)
@@ -123,7 +126,17 @@ def _initialise(plan: _Plan, policy: str, containers: Sequence[Observed]) -> Ste
 
 
 def _again(policy: str, c: Observed) -> bool:
-    return policy == "Always" or (policy == "OnFailure" and c.exit_code != 0)
+    return restarts(policy, c.restart, c.rules, c.exit_code)
+
+
+def restarts(policy: str, own: str, rules: Sequence[Mapping[str, Any]], code: int) -> bool:
+    """Whether a container that ended with ``code`` is started again, by its rules, else its own policy, else the pod's."""
+    for rule in rules:
+        found = rule.get("exitCodes") or {}
+        if (code in (found.get("values") or ())) == (found.get("operator") == "In"):
+            return True  # Restart is the only action
+    wanted = own or policy
+    return wanted == "Always" or (wanted == "OnFailure" and code != 0)
 
 
 def _finish(containers: Sequence[Observed], decisive: Sequence[Observed]) -> Steps:

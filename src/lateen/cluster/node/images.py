@@ -74,6 +74,7 @@ def _local(image: Image, rootfs: Path | None, unpacked: Sequence[Path]) -> Local
         workdir=config.get("WorkingDir") or "/",
         user=str(config.get("User") or ""),
         layers=unpacked,
+        stop_signal=str(config.get("StopSignal") or ""),
     )
 
 

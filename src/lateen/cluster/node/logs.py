@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lateen.aio.clock import Clock
+from lateen.cluster.node.decide import restarts
 from lateen.cluster.node.seam import LogOptions
 from lateen.cluster.node.watch import FileWatch
 from lateen.errors import BadRequestError
@@ -228,14 +229,19 @@ def _ended_for_good(pod: Object, name: str) -> bool:
     terminated = (_status_of(pod, name).get("state") or {}).get("terminated")
     if terminated is None:
         return False
-    spec, failed = pod.get("spec") or {}, bool(terminated.get("exitCode"))
-    policy = spec.get("restartPolicy") or "Always"
+    spec = pod.get("spec") or {}
+    policy, code = spec.get("restartPolicy") or "Always", int(terminated.get("exitCode") or 0)
     if any(c["name"] == name for c in spec.get("ephemeralContainers") or ()):
         return True
     init = next((c for c in spec.get("initContainers") or () if c["name"] == name), None)
     if init is not None and init.get("restartPolicy") != "Always":
-        return not failed or policy == "Never"
-    return init is None and (policy == "Never" or (policy == "OnFailure" and not failed))
+        return not code or not _restarts_after(init, policy, code)
+    main = next((c for c in spec.get("containers") or () if c["name"] == name), None)
+    return main is not None and not _restarts_after(main, policy, code)
+
+
+def _restarts_after(container: Object, policy: str, code: int) -> bool:
+    return restarts(policy, container.get("restartPolicy") or "", container.get("restartPolicyRules") or (), code)
 
 
 def _restarts(pod: Object, name: str) -> int:

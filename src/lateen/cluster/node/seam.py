@@ -76,6 +76,7 @@ class ContainerSpec:
     cwd: str
     log: Path  # receives stdout and stderr as they are; when each part was written is noted beside it (shim.logtimes)
     mounts: Sequence[Mount] = ()
+    hostname: str = ""
     uid: int | None = None
     gid: int | None = None
     groups: Sequence[int] = ()
@@ -115,6 +116,7 @@ class LocalImage:
     workdir: str = "/"
     user: str = ""
     layers: Sequence[Path] = ()
+    stop_signal: str = ""
 
 
 class ImageError(FailedError):

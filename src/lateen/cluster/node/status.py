@@ -13,6 +13,7 @@ from lateen.kube.meta import Object, condition, meta, set_condition, timestamp, 
 
 TRAFFIC_READY = "lateen.dev/TrafficReady"
 _PROTOCOL = "lateen://"
+_MESSAGES_MOST = 12 * 1024  # bytes of all messages of a pod's ended containers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class ContainerFacts:
     started: bool = False
     ready: bool = False
     image_id: str = ""
+    stop_signal: str = ""
 
     @property
     def current(self) -> ContainerState | None:
@@ -59,15 +61,16 @@ def pod_status(facts: PodFacts, now: datetime) -> Object:
     """The whole status; conditions of others (readiness gates, DisruptionTarget) stay as they are in ``facts.pod``."""
     old = facts.pod.get("status") or {}
     phase = facts.phase or _phase(facts)
+    most = _MESSAGES_MOST // max(1, len(facts.containers))
     status: Object = {
         "observedGeneration": meta(facts.pod).get("generation", 1),
         "phase": phase,
         "conditions": _conditions(facts, phase, old.get("conditions"), now),
         "startTime": facts.start_time,
-        "containerStatuses": [container_status(c) for c in facts.containers if c.kind == MAIN],
+        "containerStatuses": [container_status(c, most) for c in facts.containers if c.kind == MAIN],
     }
     for name, kinds in (("initContainerStatuses", (INIT, SIDECAR)), ("ephemeralContainerStatuses", (EPHEMERAL,))):
-        if found := [container_status(c) for c in facts.containers if c.kind in kinds]:
+        if found := [container_status(c, most) for c in facts.containers if c.kind in kinds]:
             status[name] = found
     if facts.address is not None:
         status |= {"hostIP": facts.address.host_ip, "hostIPs": [{"ip": facts.address.host_ip}]}
@@ -93,8 +96,8 @@ def _completed(c: ContainerFacts) -> bool:
     return bool(c.attempts) and c.attempts[-1].exit_code == 0
 
 
-def container_status(c: ContainerFacts) -> Object:
-    """One entry of containerStatuses."""
+def container_status(c: ContainerFacts, most: int = _MESSAGES_MOST) -> Object:
+    """One entry of containerStatuses; a message has ``most`` so many bytes."""
     current = c.current
     earlier = [a for a in c.attempts if a.exit_code is not None and a is not current]
     status: Object = {
@@ -104,11 +107,13 @@ def container_status(c: ContainerFacts) -> Object:
         "restartCount": c.restarts,
         "ready": c.ready,
         "started": c.started and c.running,
-        "state": _state(c, current),
-        "lastState": {"terminated": _terminated(earlier[-1])} if earlier else {},
+        "state": _state(c, current, most),
+        "lastState": {"terminated": _terminated(earlier[-1], most)} if earlier else {},
     }
     if c.attempts:
         status["containerID"] = _PROTOCOL + c.attempts[-1].id
+    if c.stop_signal:
+        status["stopSignal"] = c.stop_signal
     if c.kind == INIT:
         status["ready"] = _completed(c)
     if c.kind == EPHEMERAL:
@@ -117,20 +122,20 @@ def container_status(c: ContainerFacts) -> Object:
     return status
 
 
-def _state(c: ContainerFacts, current: ContainerState | None) -> Object:
+def _state(c: ContainerFacts, current: ContainerState | None, most: int) -> Object:
     if current is None:
         reason, message = c.waiting or ("ContainerCreating", "")
         return {"waiting": {"reason": reason} | ({"message": message} if message else {})}
     if current.exit_code is None:
         return {"running": {"startedAt": _seconds(current.started_at)}}
-    return {"terminated": _terminated(current)}
+    return {"terminated": _terminated(current, most)}
 
 
-def _terminated(a: ContainerState) -> Object:
+def _terminated(a: ContainerState, most: int) -> Object:
     code = a.exit_code or 0
     result: Object = {"exitCode": code, "reason": a.reason or ("Completed" if code == 0 else "Error")}
     if a.message:
-        result["message"] = a.message
+        result["message"] = a.message.encode()[:most].decode(errors="ignore")
     return result | {
         "startedAt": _seconds(a.started_at),
         "finishedAt": _seconds(a.finished_at),

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from lateen.aio.tasks import TaskOwner, gather
 from lateen.cluster.node.container import Container
 from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.decide import EPHEMERAL, INIT, MAIN, SIDECAR, Steps, decide, kind_of
+from lateen.cluster.node.identity import kernel_name
 from lateen.cluster.node.seam import ContainerState, PodAddress
 from lateen.cluster.node.status import TRAFFIC_READY, PodFacts, containers_ready, initial_start_time, patch_for, pod_status
 from lateen.cluster.node.timing import Deadline
@@ -51,6 +52,7 @@ class PodWorker:
         self.containers = [self._container(c, kind) for c, kind in _containers(pod)]
 
     _deadline: Deadline | None
+    _winding_down: Deadline | None = None
 
     def _container(self, spec: Mapping[str, Any], kind: str) -> Container:
         return Container(
@@ -160,6 +162,7 @@ class PodWorker:
             try:
                 if refused := self.context.runtime.refuses(self.pod):
                     raise FailedError(refused)
+                kernel_name(self.pod)  # refuses names that no kernel takes
                 self._address = await self.context.network.attach(self.pod)
                 await self._volumes.setup(self._visible())
                 if not self._states and (lacking := self.context.runtime.lacks(self.pod)):
@@ -235,8 +238,11 @@ class PodWorker:
         self._explain_waiting()
 
     def _stop(self, container: Container) -> None:
-        deadline = Deadline(self.context.clock, _grace(self.pod))
-        self._owner.start(container.stop(deadline, f"Stopping container {container.name}"), f"stop {container.name}")
+        """One of those that end because the pod has ended: they share its grace."""
+        if self._winding_down is None:
+            self._winding_down = Deadline(self.context.clock, _grace(self.pod))
+        stop = container.stop(self._winding_down, f"Stopping container {container.name}", self._turn(container))
+        self._owner.start(stop, f"stop {container.name}")
 
     def _back_off(self, container: Container, delay: float) -> None:
         m = meta(self.pod)
@@ -366,11 +372,21 @@ class PodWorker:
         await deadline.bound(self.context.gate.withdraw(self._visible()), self._owner, "withdraw", reserve=reserve)
 
     async def _stop_all(self, deadline: Deadline) -> None:
-        """Containers together, then sidecars in reverse order."""
-        sidecars = [c for c in reversed(self.containers) if c.kind == SIDECAR]
-        await gather(c.stop(deadline, f"Stopping container {c.name}") for c in self.containers if c.kind != SIDECAR)
-        for c in sidecars:
-            await c.stop(deadline, f"Stopping container {c.name}")
+        """All hooks at once; SIGTERM to the containers together, then to the sidecars in reverse order."""
+        await gather(c.stop(deadline, f"Stopping container {c.name}", self._turn(c)) for c in self.containers)
+
+    def _turn(self, container: Container) -> Callable[[], Awaitable[None]] | None:
+        """What a sidecar waits for: the end of all containers, and of the sidecars that were started after it."""
+        if container.kind != SIDECAR:
+            return None
+        at = self.containers.index(container)
+        earlier = [c for i, c in enumerate(self.containers) if c.kind != SIDECAR or i > at]
+
+        async def turn() -> None:
+            for c in earlier:
+                await c.ended()
+
+        return turn
 
     async def _say_ended(self) -> None:
         """The final status, then the object: its name is free from here on."""

@@ -122,11 +122,11 @@ def _seen(spec: ContainerSpec) -> Spawn:
             mounts = [*((p, p, False) for p in ("/proc", "/sys", "/dev")), *_host_files(), *mounts]
         else:
             layers = [(str(spec.rootfs / n), f"/{n}", str(spec.scratch / n)) for n in names]
-    return replace(_spawn(spec), mounts=mounts, layers=layers, base=base)
+    return replace(_spawn(spec), mounts=mounts, layers=layers, base=base, hostname=spec.hostname)
 
 
 def _host_files() -> list[tuple[str, str, bool]]:
-    return [(p, p, True) for p in ("/etc/resolv.conf", "/etc/hosts") if os.path.exists(p)]  # noqa: PTH110 - it is text all along
+    return [(p, p, True) for p in ("/etc/resolv.conf",) if os.path.exists(p)]  # noqa: PTH110 - it is text all along
 
 
 def _rewritten(spec: ContainerSpec) -> Spawn:

@@ -25,7 +25,7 @@ from lateen.cluster.node.runtimes.process import POD, RUNTIME, state_of
 from lateen.cluster.node.runtimes.processes import measure
 from lateen.cluster.node.seam import CommandEnd, ContainerSpec, ContainerState, Stdio, Used
 from lateen.errors import FailedError
-from lateen.kube.meta import Object, meta
+from lateen.kube.meta import Object
 from lateen.shim.client import Process, ShimClient, Spawn
 
 _RELEASE_SECONDS = 20.0
@@ -121,7 +121,7 @@ class OciRuntime:
         place = Place(
             root=root.path,
             cgroup=self._cgroups.path(spec.id) if self._cgroups.usable else "",
-            hostname=hostname(spec.pod),
+            hostname=spec.hostname,
             namespaces=namespaces,
             base=[*root.mounts, *self._names(spec, folder)],
             shared_memory=self._sandboxes.shared_memory(spec.pod_uid) if namespaces.get("ipc") else None,
@@ -149,10 +149,10 @@ class OciRuntime:
         return [{"kind": "tmpfs", "source": "tmpfs", "target": "/sys/fs/cgroup/unified"}]
 
     def _names(self, spec: ContainerSpec, folder: Path) -> list[dict[str, Any]]:
-        """/etc/hostname, hosts and resolv.conf, unless the pod brings its own."""
+        """/etc/hostname and resolv.conf, unless the pod brings its own."""
         mine = folder / "hostname"
-        mine.write_text(hostname(spec.pod) + "\n")
-        files = {"/etc/hostname": str(mine), "/etc/hosts": "/etc/hosts", "/etc/resolv.conf": "/etc/resolv.conf"}
+        mine.write_text(spec.hostname + "\n")
+        files = {"/etc/hostname": str(mine), "/etc/resolv.conf": "/etc/resolv.conf"}
         given = {m.target for m in spec.mounts}
         return [
             bundle.bound(at, source, read_only=False) for at, source in files.items() if at not in given and Path(source).exists()
@@ -287,12 +287,6 @@ class OciRuntime:
 
 
 _KILL = signal.SIGKILL
-
-
-def hostname(pod: Object) -> str:
-    """What the pod calls itself."""
-    spec = pod.get("spec") or {}
-    return str(spec.get("hostname") or meta(pod).get("name") or "")[:63].rstrip("-.")
 
 
 def _write_end(folder: Path, reason: str) -> None:

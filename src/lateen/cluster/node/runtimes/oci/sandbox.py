@@ -12,8 +12,9 @@ from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
+from lateen.cluster.node.identity import kernel_name
 from lateen.errors import FailedError
-from lateen.kube.meta import Object, meta, uid_of
+from lateen.kube.meta import Object, uid_of
 from lateen.shim.client import ShimClient, Spawn
 
 _LABEL = "sandbox"
@@ -58,7 +59,6 @@ class Sandboxes:
         memory = self.shared_memory(uid)
         memory.mkdir(mode=0o755, parents=True, exist_ok=True)
         memory.chmod(0o1777)
-        title = str((pod.get("spec") or {}).get("hostname") or meta(pod).get("name") or "")[:63].rstrip("-.")
         pid_file = self._folder / f"{uid}.pid"
         pid_file.unlink(missing_ok=True)
         return Spawn(
@@ -67,7 +67,7 @@ class Sandboxes:
             env={"PATH": "/usr/bin:/bin"},
             log=Path("/dev/null"),
             pid_file=pid_file if "pid" in kinds else None,
-            sandbox={"kinds": kinds, "hostname": title},
+            sandbox={"kinds": kinds, "hostname": kernel_name(pod)},
             labels={_LABEL: uid},
         )
 

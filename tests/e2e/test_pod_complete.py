@@ -1,0 +1,80 @@
+"""What Kubernetes promises to a pod's containers, with real ones: processes, and as root oci containers too."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from oci_images import layer, need
+
+from lateen.aio.clock import SystemClock
+from lateen.images.layout import BASE_LABEL, ImageStore
+from lateen.kube.meta import Object
+from lateen.kube.resources import EVENTS, PODS
+from lateen.testing.embedded import EmbeddedCluster, embedded_cluster
+
+CLOCK = SystemClock()
+RUNTIMES = ["process", pytest.param("oci", marks=pytest.mark.skipif(os.geteuid() != 0, reason="needs root"))]
+
+
+class World:
+    def __init__(self, cluster: EmbeddedCluster, runtime: str) -> None:
+        self.client, self.cluster, self.runtime = cluster.client, cluster, runtime
+
+    async def run(self, name: str, script: str, *, spec: Object | None = None, **container: Any) -> None:
+        one = {"name": "app", "image": "bb", "imagePullPolicy": "Never", "command": ["sh", "-c", script], **container}
+        pod = {"terminationGracePeriodSeconds": 1, "restartPolicy": "Never", "containers": [one], **(spec or {})}
+        pod["runtimeClassName"] = self.runtime
+        await self.client.create(PODS, {"metadata": {"name": name, "namespace": "default"}, "spec": pod})
+
+    async def until(self, name: str, wanted: Callable[[Object], Any], seconds: float = 15) -> Object:
+        for _ in range(int(seconds * 50)):
+            if wanted(pod := await self.client.get(PODS, name, "default")):
+                return pod
+            await CLOCK.sleep(0.02)
+        events = [f"{e['reason']}: {e['message']}" for e in (await self.client.list(EVENTS, "default")).items]
+        raise AssertionError(f"never came true; last: {pod['status']}\n{events}")
+
+    async def ended(self, name: str) -> Object:
+        pod = await self.until(name, lambda p: p["status"].get("phase") in ("Succeeded", "Failed"))
+        found: Object = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+        return found
+
+
+@pytest.fixture(params=RUNTIMES)
+async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """An image on the host's own root runs under both runtimes."""
+    if request.param == "oci":
+        await asyncio.to_thread(need, "crun")
+    async with embedded_cluster(tmp_path, nodes=1, fake_nodes=0) as cluster:
+        await asyncio.to_thread(_image, ImageStore(cluster.images))
+        yield World(cluster, request.param)
+
+
+def _image(store: ImageStore) -> None:
+    descriptor, diff = layer(store, {"srv/hello": "hello"})
+    config = {"Env": ["PATH=/usr/bin:/bin"], "Labels": {BASE_LABEL: "host test"}, "StopSignal": "SIGQUIT"}
+    document = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [diff]},
+    }
+    store.put_image(config=document, layers=[descriptor], names=["bb"])
+
+
+async def test_names_messages_and_signals(world: World) -> None:
+    script = (
+        "{ hostname; grep -c db.local /etc/hosts; echo $HOSTNAME; cat /srv/hello; } > /dev/termination-log;"
+        "echo x > /dev/null; exit 3"
+    )
+    await world.run("named", script, spec={"hostname": "me", "hostAliases": [{"ip": "10.1.2.3", "hostnames": ["db.local"]}]})
+    ended = await world.ended("named")
+    assert (ended["message"], ended["exitCode"]) == ("me\n1\nme\nhello", 3)
+    trap = "trap 'echo bye > /dev/termination-log; exit 7' QUIT; echo up; while :; do sleep 0.05; done"
+    await world.run("quits", trap, spec={"activeDeadlineSeconds": 1})
+    assert (await world.ended("quits"))["message"] == "bye\n"
