@@ -186,7 +186,7 @@ async def test_few_writes_from_binding_to_ready(world: World) -> None:
     await world.pod()
     before = int((await world.get())["metadata"]["resourceVersion"])
     watch = world.client.watch(PODS, resource_version=str(before))
-    await world.until(ready)
+    await world.until(ready, step=0.01)
     seen = [(await anext(watch)).object for _ in range(2)]
     assert ready(seen[-1])
     await watch.aclose()  # type: ignore[attr-defined]
