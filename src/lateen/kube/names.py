@@ -149,3 +149,15 @@ def generated(base: str, number: int) -> str:
         number, digit = divmod(number, len(SUFFIX_ALPHABET))
         suffix += SUFFIX_ALPHABET[digit]
     return base[: LABEL_MAX - _SUFFIX_LENGTH] + suffix
+
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident
+
+
+def safe_encode(digest: bytes) -> str:
+    """Ten letters of a digest that fit in names and labels."""
+    number, letters = int.from_bytes(digest[:6], "big"), []
+    for _ in range(10):
+        number, rest = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[rest])
+    return "".join(letters)

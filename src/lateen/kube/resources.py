@@ -80,6 +80,7 @@ DEPLOYMENTS = _r("apps", "v1", "Deployment", "deployments", short="deploy", sub=
 REPLICASETS = _r("apps", "v1", "ReplicaSet", "replicasets", short="rs", sub="status scale")
 STATEFULSETS = _r("apps", "v1", "StatefulSet", "statefulsets", short="sts", sub="status scale")
 DAEMONSETS = _r("apps", "v1", "DaemonSet", "daemonsets", short="ds")
+CONTROLLERREVISIONS = _r("apps", "v1", "ControllerRevision", "controllerrevisions", sub="")
 JOBS = _r("batch", "v1", "Job", "jobs")
 CRONJOBS = _r("batch", "v1", "CronJob", "cronjobs", short="cj")
 ENDPOINTSLICES = _r("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", sub="")

@@ -6,13 +6,16 @@ from lateen.aio.clock import SystemClock
 from lateen.kube.meta import Object, condition, meta
 from lateen.kube.resources import (
     CONFIGMAPS,
+    CONTROLLERREVISIONS,
     DEPLOYMENTS,
     ENDPOINTSLICES,
     NAMESPACES,
     PODS,
+    PVCS,
     REPLICASETS,
     SERVICEACCOUNTS,
     SERVICES,
+    STATEFULSETS,
 )
 
 World = Any  # tests/unit/controllers/conftest.py
@@ -259,3 +262,56 @@ async def test_large_services_are_cut_in_slices_that_stay(world: World) -> None:
 
     await world.until(replaced)
     assert endpoints()[1] == large
+
+
+def stateful_set(image: str = "a", replicas: int = 3, **spec: Any) -> Object:
+    made = deployment(image, replicas)
+    made["kind"] = "StatefulSet"
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    del made["spec"]["progressDeadlineSeconds"]
+    made["spec"] |= {"serviceName": "web", "volumeClaimTemplates": [claim], **spec}
+    return made
+
+
+async def test_a_stateful_set_grows_updates_goes_back_and_shrinks(world: World) -> None:
+    async def settled(replicas: int, image: str) -> Any:
+        found = await world.client.get(STATEFULSETS, "web", "default")
+        status = found.get("status") or {}
+        pods = (await world.client.list(PODS, "default")).items
+        images = {p["spec"]["containers"][0]["image"] for p in pods}
+        same = status.get("currentRevision") == status.get("updateRevision")
+        counts = {status.get(k, 0) for k in ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")}
+        fresh = status.get("observedGeneration") == meta(found)["generation"]
+        return found if fresh and same and counts == {replicas} and images == {image} and len(pods) == replicas else None
+
+    def image(name: str) -> Object:
+        return {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": name}]}}}}
+
+    await world.client.create(STATEFULSETS, stateful_set(persistentVolumeClaimRetentionPolicy={"whenScaled": "Delete"}))
+    first = await world.until(lambda: settled(3, "a"))
+    assert sorted(meta(c)["name"] for c in (await world.client.list(PVCS, "default")).items) == [f"data-web-{i}" for i in range(3)]
+    await world.client.patch(STATEFULSETS, "web", image("b"), namespace="default")
+    second = await world.until(lambda: settled(3, "b"))
+    assert second["status"]["currentRevision"] != first["status"]["currentRevision"]
+    await world.client.patch(STATEFULSETS, "web", image("a"), namespace="default")
+    third = await world.until(lambda: settled(3, "a"))
+    assert third["status"]["currentRevision"] == first["status"]["currentRevision"]
+    revisions = (await world.client.list(CONTROLLERREVISIONS, "default")).items
+    assert sorted(r["revision"] for r in revisions) == [2, 3]
+    await world.client.patch(STATEFULSETS, "web", {"spec": {"replicas": 1}}, namespace="default")
+    await world.until(lambda: settled(1, "a"))
+
+    async def one_claim() -> bool:
+        return len((await world.client.list(PVCS, "default")).items) == 1
+
+    await world.until(one_claim)
+    await world.client.delete(STATEFULSETS, "web", "default")
+
+    async def nothing() -> bool:
+        return not [o for r in (PODS, STATEFULSETS, CONTROLLERREVISIONS) for o in (await world.client.list(r, "default")).items]
+
+    await world.until(nothing)
+    assert await one_claim()

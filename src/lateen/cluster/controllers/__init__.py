@@ -21,6 +21,7 @@ from lateen.cluster.controllers import (
     replicaset,
     rootca,
     serviceaccount,
+    statefulset,
     volumes,
 )
 from lateen.cluster.controllers.kit import Kit
@@ -29,6 +30,7 @@ from lateen.reconcile import Controller
 _ALL = (
     namespace,
     serviceaccount,
+    statefulset,
     rootca,
     deployment,
     replicaset,

@@ -16,6 +16,7 @@ import orjson
 from lateen.cluster.controllers.kit import spec_of, status_of
 from lateen.kube.intstr import scaled
 from lateen.kube.meta import Object, annotations_of, condition, edit, key_of, meta, owner_reference, parse_time, timestamp, uid_of
+from lateen.kube.names import safe_encode
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -23,7 +24,6 @@ HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAX = "deployment.kubernetes.io/max-replicas"
 _NOT_COPIED = frozenset({REVISION, HISTORY, DESIRED, MAX, "kubectl.kubernetes.io/last-applied-configuration"})
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident
 
 
 def wanted_of(deployment: Object) -> int:
@@ -50,12 +50,7 @@ def template_hash(deployment: Object) -> str:
     """A short name for the template (and the collision count); equal templates have equal names."""
     text = orjson.dumps(spec_of(deployment)["template"], option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(text + str(status_of(deployment).get("collisionCount") or "").encode()).digest()
-    number = int.from_bytes(digest[:6], "big")
-    letters = []
-    for _ in range(10):
-        number, rest = divmod(number, len(_ALPHABET))
-        letters.append(_ALPHABET[rest])
-    return "".join(letters)
+    return safe_encode(digest)
 
 
 def set_name(deployment: Object) -> str:
