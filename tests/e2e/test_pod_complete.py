@@ -14,7 +14,7 @@ from oci_images import layer, need
 from lateen.aio.clock import SystemClock
 from lateen.images.layout import BASE_LABEL, ImageStore
 from lateen.kube.meta import Object
-from lateen.kube.resources import EVENTS, PODS
+from lateen.kube.resources import CONFIGMAPS, EVENTS, PODS
 from lateen.testing.embedded import EmbeddedCluster, embedded_cluster
 
 CLOCK = SystemClock()
@@ -78,3 +78,37 @@ async def test_names_messages_and_signals(world: World) -> None:
     trap = "trap 'echo bye > /dev/termination-log; exit 7' QUIT; echo up; while :; do sleep 0.05; done"
     await world.run("quits", trap, spec={"activeDeadlineSeconds": 1})
     assert (await world.ended("quits"))["message"] == "bye\n"
+
+
+async def test_volumes(world: World) -> None:
+    await world.client.create(CONFIGMAPS, {"metadata": {"name": "conf", "namespace": "default"}, "data": {"key": "one"}})
+    script = (
+        "echo x > /mem/file && stat -f -c %T /mem; echo y > /logs/file; ls /all/sub;"
+        "echo z > /conf/new || echo refused; cat /conf/key /one; stat -L -c %a /token/t; cat /token/ns; : > /dev/termination-log"
+    )
+    token = [
+        {"serviceAccountToken": {"path": "t", "expirationSeconds": 3600}},
+        {"downwardAPI": {"items": [{"path": "ns", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+    ]
+    volumes = [
+        {"name": "mem", "emptyDir": {"medium": "Memory"}},
+        {"name": "disk", "emptyDir": {}},
+        {"name": "conf", "configMap": {"name": "conf"}},
+        {"name": "token", "projected": {"sources": token}},
+    ]
+    mounts = [
+        {"name": "mem", "mountPath": "/mem"},
+        {"name": "disk", "mountPath": "/logs", "subPathExpr": "sub/$(WHO)"},
+        {"name": "disk", "mountPath": "/all"},
+        {"name": "conf", "mountPath": "/conf"},
+        {"name": "conf", "mountPath": "/one", "subPath": "key"},
+        {"name": "token", "mountPath": "/token"},
+    ]
+    who = [{"name": "WHO", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
+    policy = "FallbackToLogsOnError"
+    await world.run(
+        "vols", script + "; exit 1", spec={"volumes": volumes}, volumeMounts=mounts, env=who, terminationMessagePolicy=policy
+    )
+    said = (await world.ended("vols"))["message"].splitlines()
+    assert said[0] == "tmpfs"
+    assert [line for line in said[1:] if "/conf/new" not in line] == ["vols", "refused", "oneone644", "default"]

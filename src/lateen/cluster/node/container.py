@@ -418,9 +418,9 @@ class Container:
     def _on_dead(self, kind: str, probe: Mapping[str, Any]) -> None:
         self._kill(f"Container {self.name} failed {kind} probe, will be restarted", probe.get("terminationGracePeriodSeconds"))
 
-    async def _check(self, probe: Mapping[str, Any], seconds: float) -> probing.Result:
+    async def _check(self, probe: Mapping[str, Any], seconds: float, agent: str = "kube-probe/1.37") -> probing.Result:
         ip = (self._pod().get("status") or {}).get("podIP") or "127.0.0.1"
-        access = probing.Access(ip=ip, reach=self._context.network.reach, run=self._exec)
+        access = probing.Access(ip=ip, reach=self._context.network.reach, run=self._exec, agent=agent)
         return await probing.check(probe, self.spec, access, seconds)
 
     async def _exec(self, argv: Sequence[str], *, seconds: float) -> tuple[int, bytes]:
@@ -435,7 +435,7 @@ class Container:
             return probing.Result(True)
         if "tcpSocket" in hook:
             return probing.Result(False, "tcpSocket is no lifecycle handler: use exec, httpGet or sleep")
-        return await self._check(hook, seconds)
+        return await self._check(hook, seconds, "kube-lifecycle/1.37")
 
     # End
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lateen.aio.clock import Clock
 from lateen.client.client import Client
+from lateen.cluster.node import places
 from lateen.cluster.node.seam import Gate, Images, PodNetwork, Runtime
 from lateen.reconcile.events import Recorder
 
@@ -31,6 +32,10 @@ class NodeContext:
     def pod_folder(self, uid: str) -> Path:
         """Where everything of one pod lies: volumes, logs, changes to image files."""
         return self.folder / "pods" / uid
+
+    def memory_folder(self, uid: str) -> Path:
+        """What of one pod lies in memory."""
+        return places.memory_volumes(self.folder) / uid
 
     def log_path(self, uid: str, container: str, attempt: int) -> Path:
         """The raw log of one attempt."""

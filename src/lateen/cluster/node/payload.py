@@ -46,9 +46,16 @@ def tokens_of(volume: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def files_of(
-    pod: Object, volume: Mapping[str, Any], fetched: Fetched, tokens: Mapping[str, str], allocatable: Mapping[str, str]
+    pod: Object,
+    volume: Mapping[str, Any],
+    fetched: Fetched,
+    *,
+    tokens: Mapping[str, str],
+    allocatable: Mapping[str, str],
+    private: bool = False,
 ) -> Files:
-    """Everything in the volume. ``tokens`` are by their path. FailedError, worded as the kubelet, when something is missing."""
+    """Everything in the volume. ``tokens`` are by their path; ``private``: they are for one user or group only. FailedError,
+    worded as the kubelet, when something is missing."""
     files: Files = {}
     mode = (volume.get("projected") or {}).get("defaultMode", 0o644)
     for source in sources_of(volume):
@@ -60,7 +67,9 @@ def files_of(
             files |= _downward(pod, source["downwardAPI"], allocatable, mode)
         elif "serviceAccountToken" in source:
             path = source["serviceAccountToken"]["path"]
-            files[path] = File(tokens[path].encode(), 0o600 if mode == 0o644 else mode)
+            files[path] = File(tokens[path].encode(), 0o600 if private else mode)
+        else:
+            raise FailedError(f"projections of type {next(iter(source), 'none')} are not supported by this node")
     return files
 
 

@@ -1,6 +1,7 @@
 """One check of one probe: HTTP, TCP, exec or gRPC. Light on purpose: hundreds run every second. Messages as the kubelet words them.
 
-Used by ``prober``. HTTP is spoken by hand over one short connection: status line only, redirects count as success.
+Used by ``prober``. HTTP is spoken by hand over short connections: status line and headers only. Redirects are followed on the same
+host; one that leads elsewhere counts as success.
 """
 
 from __future__ import annotations
@@ -8,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urljoin, urlsplit
 
 from lateen.aio.tasks import TaskOwner, gather, within
 from lateen.cluster.node.seam import Connection
 from lateen.errors import FailedError, LateenError
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_HOPS = 10
 
 
 class Result(NamedTuple):
@@ -44,6 +49,7 @@ class Access:
     ip: str
     reach: Reach
     run: Exec
+    agent: str = "kube-probe/1.37"
 
 
 async def check(handler: Mapping[str, Any], container: Mapping[str, Any], access: Access, seconds: float) -> Result:
@@ -76,13 +82,11 @@ def port_number(port: int | str, container: Mapping[str, Any]) -> int:
 
 async def _http(get: Mapping[str, Any], container: Mapping[str, Any], access: Access, seconds: float) -> Result:
     host, port = get.get("host") or access.ip, port_number(get["port"], container)
-    secure = (get.get("scheme") or "HTTP").upper() == "HTTPS"
-    path = get.get("path") or "/"
-    url = f"{'https' if secure else 'http'}://{host}:{port}{path if path.startswith('/') else '/' + path}"
+    scheme, path = (get.get("scheme") or "HTTP").lower(), get.get("path") or "/"
+    url = f"{scheme}://{host}:{port}{path if path.startswith('/') else '/' + path}"
+    headers = {"user-agent": access.agent, "accept": "*/*"} | {h["name"].lower(): h["value"] for h in get.get("httpHeaders") or ()}
     try:
-        context = _anyone() if secure else None
-        headers = get.get("httpHeaders") or ()
-        code = await within(seconds, _status(lambda: access.reach(host, port, context), f"{host}:{port}", path, headers))
+        code = await within(seconds, _followed(url, headers, access))
     except TimeoutError:
         return Result(False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)')
     except OSError as error:
@@ -94,19 +98,43 @@ async def _http(get: Mapping[str, Any], container: Mapping[str, Any], access: Ac
     return Result(False, f"HTTP probe failed with statuscode: {code}")
 
 
-async def _status(connect: Callable[[], Awaitable[Connection]], host: str, path: str, headers: Sequence[Mapping[str, str]]) -> int:
-    reader, writer = await connect()
+async def _followed(url: str, headers: Mapping[str, str], access: Access) -> int:
+    """The status code at the end of redirects on the same host."""
+    for _ in range(_HOPS):
+        code, location = await _answer(url, headers, access)
+        target = urljoin(url, location)
+        if code not in _REDIRECTS or not location or urlsplit(target).hostname != urlsplit(url).hostname:
+            return code
+        url = target
+    raise ValueError(f"stopped after {_HOPS} redirects")
+
+
+async def _answer(url: str, headers: Mapping[str, str], access: Access) -> tuple[int, str]:
+    """The status code and the location that one GET is answered with."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    context = _anyone() if secure else None
+    reader, writer = await access.reach(parts.hostname or access.ip, parts.port or (443 if secure else 80), context)
     try:
-        given = {"host": host, "user-agent": "kube-probe/1.37", "accept": "*/*", "connection": "close"}
-        given |= {h["name"].lower(): h["value"] for h in headers}
-        lines = [f"GET {path if path.startswith('/') else '/' + path} HTTP/1.1", *(f"{k}: {v}" for k, v in given.items()), "", ""]
+        given = {"host": parts.netloc, **headers, "connection": "close"}
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        lines = [f"GET {target} HTTP/1.1", *(f"{k}: {v}" for k, v in given.items()), "", ""]
         writer.write("\r\n".join(lines).encode())
         first = (await reader.readline()).split()
         if len(first) < 2 or not first[0].startswith(b"HTTP/") or not first[1].isdigit():
             raise ValueError("EOF" if not first else "malformed HTTP response")
-        return int(first[1])
+        code = int(first[1])
+        return code, await _location(reader) if code in _REDIRECTS else ""
     finally:
         writer.close()
+
+
+async def _location(reader: asyncio.StreamReader) -> str:
+    while (line := await reader.readline()).strip():
+        name, _, value = line.decode(errors="replace").partition(":")
+        if name.strip().lower() == "location":
+            return value.strip()
+    return ""
 
 
 def _anyone() -> ssl.SSLContext:
@@ -143,7 +171,7 @@ async def _grpc(grpc_probe: Mapping[str, Any], access: Access, seconds: float) -
     import grpc  # heavy, and only few pods are probed by it
 
     service = (grpc_probe.get("service") or "").encode()
-    request = (b"\x0a" + bytes([len(service)]) + service) if service else b""
+    request = (b"\x0a" + _varint(len(service)) + service) if service else b""
     address = f"{access.ip}:{grpc_probe['port']}"
     try:
         async with _doorway(access, int(grpc_probe["port"])) as door, grpc.aio.insecure_channel(door) as channel:
@@ -153,6 +181,15 @@ async def _grpc(grpc_probe: Mapping[str, Any], access: Access, seconds: float) -
     if answer[:2] == b"\x08\x01":
         return Result(True)
     return Result(False, 'service unhealthy (responded with "NOT_SERVING")')
+
+
+def _varint(number: int) -> bytes:
+    """As protobuf writes a length."""
+    parts = bytearray()
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])
 
 
 @asynccontextmanager

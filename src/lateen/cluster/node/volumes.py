@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ from lateen.kube.resources import CONFIGMAPS, PVCS, PVS, SECRETS, SERVICEACCOUNT
 
 _RESOURCES: Mapping[str, Resource] = {"ConfigMap": CONFIGMAPS, "Secret": SECRETS}
 _MADE = ("configMap", "secret", "projected", "downwardAPI")
-_TOKEN_SECONDS = 3607
+_TOKEN_SECONDS, _TOKEN_AGE_MOST = 3607, 24 * 3600.0
 
 
 @dataclass(slots=True)
@@ -35,13 +35,15 @@ class _Token:
 
 @dataclass(slots=True)
 class Volumes:
-    """The volumes of one pod under ``folder``."""
+    """The volumes of one pod under ``folder``, and under ``memory`` those that lie in memory."""
 
     client: Client
     clock: Clock
     folder: Path
     allocatable: Mapping[str, str]
+    memory: Path
     paths: dict[str, Path] = field(default_factory=dict)
+    _read_only: set[str] = field(default_factory=set)
     _tokens: dict[tuple[str, str], _Token] = field(default_factory=dict)
 
     async def setup(self, pod: Object) -> None:
@@ -71,26 +73,26 @@ class Volumes:
         """When (monotonic) the first token wants to be made anew."""
         return min((t.refresh_at for t in self._tokens.values()), default=None)
 
-    def remove(self) -> None:
-        """Drop what was made here; claims and host paths stay. Blocking."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     async def _make(self, pod: Object, volume: Mapping[str, Any]) -> Path:
         if any(kind in volume for kind in _MADE):
+            self._read_only.add(volume["name"])
             return await self._written(pod, volume, self.folder / volume["name"])
         if "hostPath" in volume:
             return await asyncio.to_thread(_host_path, volume["hostPath"])
         if "persistentVolumeClaim" in volume:
+            if volume["persistentVolumeClaim"].get("readOnly"):
+                self._read_only.add(volume["name"])
             return await self._claimed(pod, volume["persistentVolumeClaim"]["claimName"])
         if "ephemeral" in volume:
             return await self._claimed(pod, f"{meta(pod)['name']}-{volume['name']}")
         if "emptyDir" in volume or set(volume) == {"name"}:
-            return self._empty(pod, volume)
+            return await asyncio.to_thread(self._empty, volume)
         kind = next(k for k in volume if k != "name")
         raise FailedError(f"volumes of type {kind} are not supported by this node")
 
-    def _empty(self, pod: Object, volume: Mapping[str, Any]) -> Path:
-        path: Path = self.folder / volume["name"]
+    def _empty(self, volume: Mapping[str, Any]) -> Path:
+        in_memory = (volume.get("emptyDir") or {}).get("medium") == "Memory"
+        path: Path = (self.memory if in_memory else self.folder) / volume["name"]
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o777)
         return path
@@ -111,9 +113,11 @@ class Volumes:
     async def _written(self, pod: Object, volume: Mapping[str, Any], path: Path) -> Path:
         fetched = {ref: await self._fetch(pod, *ref) for ref in payload.references(volume)}
         tokens = {t["path"]: await self._token(pod, volume["name"], t) for t in payload.tokens_of(volume)}
-        files = payload.files_of(pod, volume, fetched, tokens, self.allocatable)
         owner = _token_owner(pod) if tokens else None
         group = ((pod.get("spec") or {}).get("securityContext") or {}).get("fsGroup") if os.geteuid() == 0 else None
+        files = payload.files_of(
+            pod, volume, fetched, tokens=tokens, allocatable=self.allocatable, private=owner is not None or group is not None
+        )
         if group is not None:
             files = {name: file._replace(mode=file.mode | 0o440) for name, file in files.items()}
         await asyncio.to_thread(atomic.write, path, files, uid=owner, gid=group)
@@ -146,7 +150,7 @@ class Volumes:
         }
         answer = (await self.client.create(SERVICEACCOUNTS, request, subresource="token"))["status"]
         left = (parse_time(answer["expirationTimestamp"]) - self.clock.now()).total_seconds()
-        return _Token(answer["token"], self.clock.monotonic() + max(10.0, left * 0.8))
+        return _Token(answer["token"], self.clock.monotonic() + max(10.0, min(left * 0.8, _TOKEN_AGE_MOST)))
 
     def mounts(self, container: Mapping[str, Any], expanded: Callable[[str], str]) -> Sequence[Mount]:
         """Where the container sees its volumes. ``expanded`` resolves ``subPathExpr``. FailedError for a volume that is none."""
@@ -156,31 +160,65 @@ class Volumes:
         path = self.paths.get(mount["name"])
         if path is None:
             raise FailedError(f'volume "{mount["name"]}" is mounted but the pod declares no such volume')
-        inner = mount.get("subPath") or expanded(mount.get("subPathExpr") or "")
-        if inner:
-            if ".." in PurePosixPath(inner).parts or inner.startswith("/"):
-                raise FailedError(f"subPath {inner!r} must stay inside the volume")
-            path = path / inner
-            if not path.exists():
-                path.mkdir(parents=True)
-        return Mount(source=path, target=mount["mountPath"], read_only=bool(mount.get("readOnly")))
+        inner = mount.get("subPath") or _whole(expanded(mount.get("subPathExpr") or ""))
+        return Mount(
+            source=_within(path, inner) if inner else path,
+            target=mount["mountPath"],
+            read_only=bool(mount.get("readOnly")) or mount["name"] in self._read_only,
+            propagation=mount.get("mountPropagation") or "",
+        )
+
+
+def _whole(text: str) -> str:
+    """What a subPathExpr came to, when every variable in it is known."""
+    if missing := re.search(r"\$\(([^()]*)\)", text):
+        raise FailedError(f'missing value for "{missing[1]}"')
+    return text
+
+
+def _within(volume: Path, inner: str) -> Path:
+    """A place inside a volume, made if missing. Links may lead anywhere in the volume, not out of it."""
+    if ".." in PurePosixPath(inner).parts or inner.startswith("/"):
+        raise FailedError(f"subPath {inner!r} must stay inside the volume")
+    top = volume.resolve()
+    place = (top / inner).resolve()
+    if not place.is_relative_to(top):
+        raise FailedError(f'failed to prepare subPath for volumeMount: subpath "{inner}" leads out of the volume')
+    if not place.exists():
+        place.mkdir(parents=True)
+        place.chmod(top.stat().st_mode & 0o7777)
+    return place
 
 
 def _token_owner(pod: Object) -> int | None:
-    """Who must be able to read a token of mode 0600: the user that the containers run as, when the node is root."""
-    user = ((pod.get("spec") or {}).get("securityContext") or {}).get("runAsUser")
+    """Who must be able to read a token of mode 0600: the one user that all containers run as, when the node is root."""
+    spec = pod.get("spec") or {}
+    common = (spec.get("securityContext") or {}).get("runAsUser")
+    every = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    users = {(c.get("securityContext") or {}).get("runAsUser", common) for c in every} or {common}
+    user = users.pop() if len(users) == 1 else None
     return int(user) if user is not None and os.geteuid() == 0 else None
 
 
 def _host_path(source: Mapping[str, Any]) -> Path:
     path, kind = Path(source["path"]), source.get("type") or ""
-    if kind == "DirectoryOrCreate":
-        path.mkdir(parents=True, exist_ok=True)
-    elif kind == "FileOrCreate":
-        path.touch()
-    tests = {"Directory": path.is_dir, "File": path.is_file, "Socket": path.is_socket}
-    if kind in tests and not tests[kind]():
-        raise FailedError(f"hostPath type check failed: {path} is not a {kind.lower()}")
-    if not path.exists():
-        raise FailedError(f"hostPath {path} does not exist")
+    if kind in ("", "DirectoryOrCreate") and not path.exists():
+        path.mkdir(mode=0o755, parents=True)
+    elif kind == "FileOrCreate" and not path.exists():
+        path.touch(mode=0o644)
+    if kind:
+        holds, what = _HOST_TYPES[kind]
+        if not holds(path):
+            raise FailedError(f"hostPath type check failed: {path} is not a {what}")
     return path
+
+
+_HOST_TYPES: Mapping[str, tuple[Callable[[Path], bool], str]] = {
+    "Directory": (Path.is_dir, "directory"),
+    "DirectoryOrCreate": (Path.is_dir, "directory"),
+    "File": (Path.is_file, "file"),
+    "FileOrCreate": (Path.is_file, "file"),
+    "Socket": (Path.is_socket, "socket file"),
+    "CharDevice": (Path.is_char_device, "character device"),
+    "BlockDevice": (Path.is_block_device, "block device"),
+}

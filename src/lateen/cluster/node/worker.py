@@ -29,6 +29,7 @@ from lateen.kube.resources import PODS
 log = logging.getLogger(__name__)
 _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _WAITING = ("WaitingForContainers", "")
+_REFRESH_AGAIN = 10.0  # seconds until volumes that could not be refreshed are tried again
 _SETTLE = 0.25  # seconds that the first status waits, so that a quick start is one write less
 _RESERVE = 2.0  # seconds of the grace period that are kept for SIGTERM when the proxies do not answer
 
@@ -40,7 +41,13 @@ class PodWorker:
         self.context, self.pod, self.uid = context, pod, uid_of(pod)
         self._owner = TaskOwner(f"pod {meta(pod).get('namespace')}/{meta(pod).get('name')}")
         self._wake = asyncio.Event()
-        self._volumes = Volumes(context.client, context.clock, context.pod_folder(self.uid) / "volumes", context.allocatable)
+        self._volumes = Volumes(
+            context.client,
+            context.clock,
+            folder=context.pod_folder(self.uid) / "volumes",
+            allocatable=context.allocatable,
+            memory=context.memory_folder(self.uid),
+        )
         self._address: PodAddress | None = None
         self._states, self._gone, self._deadline = list(states), False, None
         self._start_time = initial_start_time(pod, context.clock.now())
@@ -48,7 +55,7 @@ class PodWorker:
         self._phase = self._reason = self._message = ""
         self._admission: asyncio.Task[None] | None = None
         self._traffic: bool | tuple[str, str] = True if condition_true(pod, TRAFFIC_READY) else _WAITING
-        self._refresh = False
+        self._refresh, self._refresh_held = False, 0.0
         self.containers = [self._container(c, kind) for c, kind in _containers(pod)]
 
     _deadline: Deadline | None
@@ -201,7 +208,7 @@ class PodWorker:
 
     def _until(self, steps: Steps) -> float | None:
         now = self.context.clock.monotonic()
-        moments = [self._volumes.refresh_at(), self._deadline_at()]
+        moments = [self._refresh_at(), self._deadline_at()]
         if now < self._first_report:
             moments.append(self._first_report)
         waits = [m - now for m in moments if m is not None] + ([steps.again] if steps.again is not None else [])
@@ -260,14 +267,20 @@ class PodWorker:
             if c.current is None and c.waiting is None:
                 c.waiting = ("PodInitializing" if initialising else "ContainerCreating", "")
 
-    async def _refresh_volumes(self) -> None:
+    def _refresh_at(self) -> float | None:
+        """When (monotonic) the volumes want to be written anew; after a failure not at once."""
         due = self._volumes.refresh_at()
-        if not self._refresh and (due is None or due > self.context.clock.monotonic()):
+        return None if due is None else max(due, self._refresh_held)
+
+    async def _refresh_volumes(self) -> None:
+        now, due = self.context.clock.monotonic(), self._refresh_at()
+        if not self._refresh and (due is None or due > now):
             return
         self._refresh = False
         try:
             await self._volumes.refresh(self._visible())
         except (LateenError, OSError) as error:
+            self._refresh_held = now + _REFRESH_AGAIN
             self.context.recorder.warning(self._visible(), "FailedMount", f"volumes could not be refreshed: {error}")
 
     async def _pause(self, seconds: float | None) -> None:
@@ -420,7 +433,8 @@ class PodWorker:
 
 def remove_folder(context: NodeContext, uid: str) -> None:
     """Drop everything of a pod from the disk. Blocking."""
-    shutil.rmtree(context.pod_folder(uid), ignore_errors=True)
+    for folder in (context.pod_folder(uid), context.memory_folder(uid)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _containers(pod: Object) -> list[tuple[Mapping[str, Any], str]]:
