@@ -42,9 +42,8 @@ GROUP = "root:x:0:\nweb:x:102:\nextra:x:103:web\n"
 
 def need(*packages: str) -> None:
     """Install Debian packages when root, or skip with the reason."""
-    missing = [
-        p for p in packages if shutil.which({"busybox-static": "busybox"}.get(p, p), path="/usr/bin:/bin:/usr/sbin:/sbin") is None
-    ]
+    programs = {"busybox-static": "busybox", "nginx-light": "nginx"}
+    missing = [p for p in packages if shutil.which(programs.get(p, p), path="/usr/bin:/bin:/usr/sbin:/sbin") is None]
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -97,3 +96,10 @@ def busybox(store: ImageStore, name: str, *more: Mapping[str, bytes | str], **co
         "rootfs": {"type": "layers", "diff_ids": [diff for _, diff in layers]},
     }
     return store.put_image(config=document, layers=[descriptor for descriptor, _ in layers], names=[name])
+
+
+def program(path: str) -> dict[str, bytes | str]:
+    """A program of this machine and the libraries that it needs, as files of a layer."""
+    linked = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+    files = [path, *(word for line in linked.splitlines() for word in line.split() if word.startswith("/"))]
+    return {name.lstrip("/"): Path(name).read_bytes() for name in files}

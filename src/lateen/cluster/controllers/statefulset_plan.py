@@ -251,8 +251,9 @@ def claim_owners(stateful_set: Object, claim: Object, pod: Object | None, number
 
 
 def _ours(reference: Mapping[str, Any], stateful_set: Object) -> bool:
-    return reference["uid"] == uid_of(stateful_set) or (
-        reference["kind"] == "Pod" and reference["name"].startswith(f"{meta(stateful_set)['name']}-")
+    return bool(
+        reference["uid"] == uid_of(stateful_set)
+        or (reference["kind"] == "Pod" and reference["name"].startswith(f"{meta(stateful_set)['name']}-"))
     )
 
 

@@ -29,9 +29,23 @@ def stateful_set(obj: Object, old: Object | None) -> Errors:
     yield from non_negative(spec, "spec", "replicas", "minReadySeconds", "revisionHistoryLimit")
     yield from one_of(spec, "podManagementPolicy", "spec", ("OrderedReady", "Parallel"))
     yield from one_of(spec.get("updateStrategy") or {}, "type", "spec.updateStrategy", ("OnDelete", "RollingUpdate"))
-    yield from selected_template(spec, "statefulset")
+    yield from selected_template(_with_claims(spec), "statefulset")
     if old is not None and _fixed(spec) != _fixed(old.get("spec") or {}):
         yield forbidden("spec", f"updates to statefulset spec for fields other than {_LISTED} are forbidden")
+
+
+def _with_claims(spec: Object) -> Object:
+    """With a volume for each claim template, as pods will have it: containers may mount them."""
+    template = spec.get("template") or {}
+    pod, claims = (
+        template.get("spec") or {},
+        [(t.get("metadata") or {}).get("name", "") for t in spec.get("volumeClaimTemplates") or ()],
+    )
+    if not claims:
+        return spec
+    kept = [v for v in pod.get("volumes") or () if v.get("name") not in claims]
+    made = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    return {**spec, "template": {**template, "spec": {**pod, "volumes": [*kept, *made]}}}
 
 
 def _fixed(spec: Object) -> Object:
