@@ -13,7 +13,7 @@ from oci_images import layer, need
 
 from lateen.aio.clock import SystemClock
 from lateen.images.layout import BASE_LABEL, ImageStore
-from lateen.kube.meta import Object
+from lateen.kube.meta import Object, condition_true
 from lateen.kube.resources import CONFIGMAPS, EVENTS, PODS
 from lateen.testing.embedded import EmbeddedCluster, embedded_cluster
 
@@ -75,8 +75,11 @@ async def test_names_messages_and_signals(world: World) -> None:
     await world.run("named", script, spec={"hostname": "me", "hostAliases": [{"ip": "10.1.2.3", "hostnames": ["db.local"]}]})
     ended = await world.ended("named")
     assert (ended["message"], ended["exitCode"]) == ("me\n1\nme\nhello", 3)
-    trap = "trap 'echo bye > /dev/termination-log; exit 7' QUIT; echo up; while :; do sleep 0.05; done"
-    await world.run("quits", trap, spec={"activeDeadlineSeconds": 1})
+    trap = "trap 'echo bye > /dev/termination-log; exit 7' QUIT; echo up > /dev/termination-log; while :; do sleep 0.05; done"
+    up = {"exec": {"command": ["test", "-s", "/dev/termination-log"]}, "periodSeconds": 1}
+    await world.run("quits", trap, readinessProbe=up)
+    await world.until("quits", lambda p: condition_true(p, "Ready"))
+    await world.client.patch(PODS, "quits", {"spec": {"activeDeadlineSeconds": 1}}, namespace="default")
     assert (await world.ended("quits"))["message"] == "bye\n"
 
 
