@@ -64,6 +64,14 @@ def start(
         Mode | None,
         typer.Option(help="How pods run: auto (as containers where image or pod need it), process or oci.", show_default="auto"),
     ] = None,
+    eviction_hard: Annotated[
+        str | None,
+        typer.Option(
+            "--eviction-hard",
+            help="Below what nodes put pods out, as a kubelet's: memory.available<100Mi,nodefs.available<5%. '' for never.",
+            show_default="memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%",
+        ),
+    ] = None,
     node: Annotated[str, typer.Option("--node", help="Start only this node again, after `cluster stop --node`.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait until it is ready.")] = 60.0,
     output: Output = Format.text,
@@ -82,6 +90,7 @@ def start(
         node_grace=node_grace,
         network=network.value if network else None,
         runtime=runtime.value if runtime is not None else None,
+        eviction_hard=eviction_hard,
         seconds=timeout,
     )
     cluster = home.cluster_home(name)

@@ -36,6 +36,7 @@ from lateen.cluster.controllers.kit import Kit, Settings
 from lateen.cluster.controllers.volumes import STANDARD
 from lateen.cluster.machine import Machine
 from lateen.cluster.node.agent import NodeAgent, NodeSettings
+from lateen.cluster.node.eviction_plan import DEFAULT as EVICTION
 from lateen.cluster.node.images import StoreImages
 from lateen.cluster.node.networks.loopback import LoopbackNetwork
 from lateen.cluster.node.networks.netns import NetnsNetwork
@@ -83,6 +84,7 @@ class BootSettings:
     durable: bool = True
     network: NetworkClient | None = None
     runtime: str = AUTO
+    eviction_hard: str = EVICTION
     unprivileged_start: int = field(default_factory=lambda: unprivileged_start())
 
     @property
@@ -265,6 +267,7 @@ class Cluster:
                 ip=str(s.pods[1]) if s.own_network else "127.0.0.1",
                 unprivileged_start=0 if s.own_network else self.settings.unprivileged_start,
                 lease_every=self.settings.node_grace / 4,
+                eviction_hard=s.eviction_hard,
             ),
             client=self.client_for(f"system:node:{name}", MASTERS, manager="kubelet"),
             informers=self.informers,

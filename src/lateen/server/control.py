@@ -36,6 +36,7 @@ class StartOptions:
     node_grace: float | None = None
     network: str | None = None
     runtime: str | None = None
+    eviction_hard: str | None = None
     seconds: float = 60.0
 
 
@@ -77,7 +78,7 @@ def start(cluster: ClusterHome, options: StartOptions, progress: Progress = lamb
 
 def _as_asked(cluster: ClusterHome, settings: dict[str, Any], options: StartOptions) -> dict[str, Any]:
     """What runs, if it is what is asked for; a running cluster is never changed by asking."""
-    for name in ("nodes", "fake_nodes", "api_port", "gateway_port", "node_grace", "network", "runtime"):
+    for name in ("nodes", "fake_nodes", "api_port", "gateway_port", "node_grace", "network", "runtime", "eviction_hard"):
         asked = getattr(options, name)
         any_port = name.endswith("_port") and asked == 0
         if asked is not None and asked != settings.get(name) and not any_port:
@@ -109,6 +110,7 @@ def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> subproce
         "--node-grace": options.node_grace,
         "--network": options.network,
         "--runtime": options.runtime,
+        "--eviction-hard": options.eviction_hard,
     }
     for flag, value in asked.items():
         if value is not None:

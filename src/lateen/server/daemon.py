@@ -91,6 +91,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--node-grace", type=float)
     parser.add_argument("--network", choices=NETWORKS)
     parser.add_argument("--runtime")
+    parser.add_argument("--eviction-hard")
     return parser.parse_args(argv)
 
 
@@ -195,6 +196,7 @@ def _settings(home: ClusterHome, options: argparse.Namespace) -> dict[str, Any]:
         "node_grace": options.node_grace,
         "network": options.network,
         "runtime": options.runtime,
+        "eviction_hard": options.eviction_hard,
     }
     settings |= {k: v for k, v in asked.items() if v is not None}
     if "slice" not in settings:

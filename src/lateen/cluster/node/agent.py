@@ -21,6 +21,8 @@ from lateen.client.client import Client
 from lateen.client.informer import InformerSet
 from lateen.cluster.node.container import attempt_number
 from lateen.cluster.node.context import NodeContext
+from lateen.cluster.node.eviction import Evictor
+from lateen.cluster.node.eviction_plan import DEFAULT, thresholds
 from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.node_object import capacity
 from lateen.cluster.node.registration import RENEW, Registration
@@ -40,7 +42,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
     """One node. ``folder`` is its own, ``ip`` its InternalIP and the pods' hostIP; ``unprivileged_start``: see kube.addresses;
-    ``lease_every`` so many seconds it says that it lives."""
+    ``lease_every`` so many seconds it says that it lives; ``eviction_hard``: below what pods are put out."""
 
     name: str
     folder: Path
@@ -48,6 +50,7 @@ class NodeSettings:
     unprivileged_start: int = 0
     lease_every: float = RENEW
     labels: Mapping[str, str] | None = None
+    eviction_hard: str = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class NodeAgent:
             recorder=self._recorder,
             allocatable=resources,
             unprivileged_start=settings.unprivileged_start,
+            refuses=lambda pod: self.evictor.refuses(pod),
         )
         self.registration = Registration(
             client,
@@ -110,6 +114,13 @@ class NodeAgent:
             ip=settings.ip,
             labels=settings.labels,
             every=settings.lease_every,
+        )
+        self.evictor = Evictor(
+            self.context,
+            thresholds(settings.eviction_hard),
+            workers=lambda: list(self._workers.values()),
+            report=self.registration.press,
+            node=lambda: self.registration.node,
         )
         self._meter = Meter(runtime, clock)
         self._informers = informers
@@ -132,6 +143,7 @@ class NodeAgent:
             await self._register()
             self._recorder.start(owner)
             owner.start(self.registration.keep(), "lease")
+            owner.start(self.evictor.run(), "eviction")
             pods = self._informers.informer(PODS)
             await pods.synced()
             await self._collect()

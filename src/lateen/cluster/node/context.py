@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,14 @@ from lateen.aio.clock import Clock
 from lateen.client.client import Client
 from lateen.cluster.node import places
 from lateen.cluster.node.seam import Gate, Images, PodNetwork, Runtime
+from lateen.kube.meta import Object
 from lateen.reconcile.events import Recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeContext:
-    """``folder`` is the node's own; ``unprivileged_start`` is 0 where every port can be bound (see kube.addresses)."""
+    """``folder`` is the node's own; ``refuses`` says why a new pod cannot be taken now, or ''; ``unprivileged_start`` is 0 where
+    every port can be bound (see kube.addresses)."""
 
     node: str
     folder: Path
@@ -28,6 +30,7 @@ class NodeContext:
     recorder: Recorder
     allocatable: Mapping[str, str]
     unprivileged_start: int = 0
+    refuses: Callable[[Object], str] = lambda pod: ""
 
     def pod_folder(self, uid: str) -> Path:
         """Where everything of one pod lies: volumes, logs, changes to image files."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ _CONDITIONS = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
+_PRESSURES = {
+    "MemoryPressure": ("MemoryPressure", "True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    "DiskPressure": ("DiskPressure", "True", "KubeletHasDiskPressure", "kubelet has disk pressure"),
+}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -55,11 +59,19 @@ def node_object(
 
 
 def node_status(
-    name: str, runtime: str, resources: Mapping[str, str], ip: str, now: datetime, old: Mapping[str, Any] | None = None
+    name: str,
+    runtime: str,
+    resources: Mapping[str, str],
+    ip: str,
+    now: datetime,
+    *,
+    old: Mapping[str, Any] | None = None,
+    pressures: Collection[str] = (),
 ) -> Object:
-    """A whole status; conditions keep their lastTransitionTime while their status stays."""
+    """A whole status, with the conditions in ``pressures`` true; each keeps its lastTransitionTime while its status stays."""
     since = {c["type"]: c for c in (old or {}).get("conditions") or ()}
-    conditions = [_condition(since.get(c[0]), c, timestamp(now)) for c in _CONDITIONS]
+    wanted = [_PRESSURES[c[0]] if c[0] in pressures else c for c in _CONDITIONS]
+    conditions = [_condition(since.get(c[0]), c, timestamp(now)) for c in wanted]
     return {
         "capacity": dict(resources),
         "allocatable": dict(resources),

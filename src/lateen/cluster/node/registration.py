@@ -38,6 +38,7 @@ class Registration:
         self._resources, self._ip, self._every = resources, ip, every
         self._labels, self._taints = dict(labels or {}), [dict(t) for t in taints]
         self.node: Object = {}
+        self._pressures: frozenset[str] = frozenset()
 
     async def register(self) -> Object:
         """Create the node or take it over, write its status Ready, renew its lease; the Node."""
@@ -55,8 +56,21 @@ class Registration:
 
     async def report(self) -> None:
         """Write the whole status with a fresh heartbeat."""
-        status = node_status(self.name, self._runtime, self._resources, self._ip, self._clock.now(), self.node.get("status"))
+        status = node_status(
+            self.name,
+            self._runtime,
+            self._resources,
+            self._ip,
+            self._clock.now(),
+            old=self.node.get("status"),
+            pressures=self._pressures,
+        )
         self.node = await self._client.patch(NODES, self.name, {"status": status}, subresource="status")
+
+    async def press(self, conditions: frozenset[str]) -> None:
+        """Say which pressures the node is under."""
+        self._pressures = conditions
+        await self.report()
 
     async def renew(self) -> None:
         """Say that the node lives."""

@@ -13,6 +13,7 @@ from lateen.kube.meta import Object, condition, meta, set_condition, timestamp, 
 
 TRAFFIC_READY = "lateen.dev/TrafficReady"
 _PROTOCOL = "lateen://"
+_DISRUPTION = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
 _MESSAGES_MOST = 12 * 1024  # bytes of all messages of a pod's ended containers
 
 
@@ -43,7 +44,8 @@ class ContainerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodFacts:
-    """A pod. ``traffic`` is True once the gate admitted it, or (reason, message) of what it waits for; a ``phase`` is final."""
+    """A pod. ``traffic`` is True once the gate admitted it, or (reason, message) of what it waits for; a ``phase`` is final.
+    ``evicted`` says why the node put it out."""
 
     pod: Object
     containers: Sequence[ContainerFacts]
@@ -55,6 +57,7 @@ class PodFacts:
     reason: str = ""
     message: str = ""
     gates: Iterable[str] = field(default_factory=tuple)
+    evicted: str = ""
 
 
 def pod_status(facts: PodFacts, now: datetime) -> Object:
@@ -164,6 +167,7 @@ def _own_conditions(facts: PodFacts, phase: str, others: Sequence[Mapping[str, A
         _ready(facts, containers, others),
         {"type": "ContainersReady", **containers},
         {"type": "PodScheduled", "status": "True"},
+        *([_DISRUPTION | {"message": facts.evicted}] if facts.evicted else []),
     ]
 
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lateen.aio.tasks import TaskOwner, gather
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _WAITING = ("WaitingForContainers", "")
 _REFRESH_AGAIN = 10.0  # seconds until volumes that could not be refreshed are tried again
+_EVICTION_GRACE = 1.0
 _SETTLE = 0.25  # seconds that the first status waits, so that a quick start is one write less
 _RESERVE = 2.0  # seconds of the grace period that are kept for SIGTERM when the proxies do not answer
 
@@ -60,6 +62,7 @@ class PodWorker:
 
     _deadline: Deadline | None
     _winding_down: Deadline | None = None
+    _evicted = ""
 
     def _container(self, spec: Mapping[str, Any], kind: str) -> Container:
         return Container(
@@ -122,6 +125,29 @@ class PodWorker:
         """A container as the pod declares it. KeyError without such a one."""
         return {c.name: c.spec for c in self.containers}[container]
 
+    def names(self) -> list[str]:
+        """The containers' names."""
+        return [c.name for c in self.containers if c.kind != EPHEMERAL]
+
+    def empty_volumes(self) -> dict[str, Path]:
+        """Where the emptyDir volumes lie, by name."""
+        found = [v["name"] for v in (self.pod.get("spec") or {}).get("volumes") or () if "emptyDir" in v]
+        return {name: self._volumes.paths[name] for name in found if name in self._volumes.paths}
+
+    def evict(self, message: str) -> None:
+        """End for good: the node needs what the pod uses, or the pod uses more than it may. ``message`` says so."""
+        if self._evicted or self.finished:
+            return
+        self._evicted = message
+        self._winding_down = Deadline(self.context.clock, _EVICTION_GRACE)
+        self.context.recorder.warning(self._visible(), "Evicted", message)
+        self._wake.set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the pod has its last phase."""
+        return bool(self._phase)
+
     @property
     def removed(self) -> bool:
         """Whether the object is gone."""
@@ -143,10 +169,12 @@ class PodWorker:
 
     async def _run(self) -> None:
         async with self._owner:
-            if not self._finished_before():
+            if not self._finished_before() and not self._refused():
                 await self._prepare()
                 self._adopt()
                 await self._live()
+            if self._phase:
+                await asyncio.to_thread(self._release)
             while not self.ending:
                 await self._report()
                 await self._pause(None)
@@ -161,6 +189,21 @@ class PodWorker:
             return True
         self._phase = ""
         return False
+
+    def _refused(self) -> bool:
+        """Whether the node, under pressure, does not take this new pod."""
+        new = not self._states and not (self.pod.get("status") or {}).get("startTime")
+        message = self.context.refuses(self.pod) if new else ""
+        if message:
+            self.evict(message)
+            self._phase, self._reason, self._message = "Failed", "Evicted", message
+        return bool(message)
+
+    def _release(self) -> None:
+        """What a pod that has ended for good needs no more; its logs stay. Blocking."""
+        folder = self.context.pod_folder(self.uid)
+        for path in (folder / "volumes", folder / "changes", self.context.memory_folder(self.uid)):
+            shutil.rmtree(path, ignore_errors=True)
 
     async def _prepare(self) -> None:
         """Address and volumes; tried again until they are there."""
@@ -224,12 +267,17 @@ class PodWorker:
 
     def _late(self) -> Steps | None:
         at = self._deadline_at()
-        if at is None or at > self.context.clock.monotonic():
+        if self._evicted:
+            self._reason, self._message = "Evicted", self._evicted
+        elif at is None or at > self.context.clock.monotonic():
             return None
-        self._reason = "DeadlineExceeded"
-        self._message = "Pod was active on the node longer than the specified deadline"
-        running = [c.name for c in self.containers if c.running]
-        return Steps(stop=running) if running else Steps(phase="Failed")
+        elif not self._reason:
+            self._reason = "DeadlineExceeded"
+            self._message = "Pod was active on the node longer than the specified deadline"
+            self.context.recorder.normal(self._visible(), self._reason, self._message)
+        if any(c.running or c.starting for c in self.containers):
+            return Steps(stop=[c.name for c in self.containers if c.running])
+        return Steps(phase="Failed")
 
     def _do(self, steps: Steps) -> None:
         by_name = {c.name: c for c in self.containers}
@@ -337,6 +385,7 @@ class PodWorker:
             reason=self._reason,
             message=self._message,
             gates=gates,
+            evicted=self._evicted,
         )
 
     async def _report(self) -> None:
