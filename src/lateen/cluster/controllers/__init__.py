@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lateen.cluster.controllers import (
+    daemonset,
     deployment,
     endpoints,
     endpointslice,
@@ -32,6 +33,7 @@ _ALL = (
     serviceaccount,
     statefulset,
     rootca,
+    daemonset,
     deployment,
     replicaset,
     endpointslice,

@@ -25,9 +25,9 @@ from lateen.cluster.scheduler.filters import (
     suits,
 )
 from lateen.cluster.scheduler.state import Cluster, NodeFacts, NodeState, selects
-from lateen.cluster.scheduler.terms import untolerated
 from lateen.cluster.scheduler.volumes import VolumeNeeds, volume_needs
 from lateen.kube.meta import Object
+from lateen.kube.nodeterms import untolerated
 
 _PLANS = 256  # demands whose plans are kept
 

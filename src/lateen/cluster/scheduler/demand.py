@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import orjson
 
 from lateen.cluster.scheduler.amounts import amounts_of
-from lateen.cluster.scheduler.terms import Json, Port
 from lateen.kube.meta import Object, labels_of, meta
+from lateen.kube.nodeterms import Json, Port
 from lateen.kube.selectors import Predicate, from_selector
 
 # Labels that tell replicas or revisions of one workload apart; without them its pods look alike.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from lateen.cluster.scheduler.demand import Demand
 from lateen.cluster.scheduler.state import NodeFacts, NodeState
-from lateen.cluster.scheduler.terms import Json, node_selector_holds, term_holds, untolerated
 from lateen.cluster.scheduler.volumes import VolumeNeeds
+from lateen.kube.nodeterms import Json, node_selector_holds, term_holds, untolerated
 
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from lateen.cluster.scheduler.amounts import amounts_of
 from lateen.cluster.scheduler.demand import Demand, PodTerm, demand_of
-from lateen.cluster.scheduler.terms import NOT_READY, Json, Port
 from lateen.kube.meta import Object, Uid, condition, key_of, labels_of, meta, uid_of
+from lateen.kube.nodeterms import NOT_READY, Json, Port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

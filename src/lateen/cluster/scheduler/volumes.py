@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from lateen.cluster.scheduler.demand import Demand
 from lateen.cluster.scheduler.state import Cluster
-from lateen.cluster.scheduler.terms import Json, requirement_holds
 from lateen.kube.meta import Object, annotations_of, meta
+from lateen.kube.nodeterms import Json, requirement_holds
 
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 

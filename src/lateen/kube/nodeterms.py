@@ -1,6 +1,6 @@
 """Node selector terms, taints and tolerations, host ports: asked once per kind of pod and node. Pure.
 
-Used by ``demand``, ``state`` and ``decide``. Semantics as in ``component-helpers/scheduling/corev1`` of Kubernetes.
+Used by the scheduler and the DaemonSet controller. Semantics as in ``component-helpers/scheduling/corev1`` of Kubernetes.
 """
 
 from __future__ import annotations
