@@ -29,6 +29,19 @@ spec:
       containers: [{name: c, image: IMAGE, command: [sleep, "3600"]}]
 """
 
+DAEMONS = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: daemons}
+spec:
+  selector: {matchLabels: {app: daemons}}
+  template:
+    metadata: {labels: {app: daemons}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: c, image: IMAGE, command: [sleep, "3600"]}]
+"""
+
 
 class Cluster:
     def __init__(self, home: Path) -> None:
@@ -44,9 +57,9 @@ class Cluster:
         command = [str(KUBECTL), "--kubeconfig", str(config), *argv]
         return subprocess.run(command, input=text, check=True, capture_output=True, text=True, timeout=60).stdout
 
-    def running(self) -> list[str]:
-        """The nodes of the running, not terminating pods."""
-        pods = json.loads(self.kubectl("get", "pods", "-o", "json"))["items"]
+    def running(self, app: str = "sleepers") -> list[str]:
+        """The nodes of the app's running, not terminating pods."""
+        pods = json.loads(self.kubectl("get", "pods", "-l", f"app={app}", "-o", "json"))["items"]
         return [p["spec"]["nodeName"] for p in pods if "deletionTimestamp" not in p["metadata"] and ready(p)]
 
 
@@ -81,6 +94,11 @@ def test_pods_move_from_a_node_that_stops(cluster: Cluster, tmp_path: Path) -> N
     cluster.kubectl("apply", "-f", "-", text=MANIFEST.replace("IMAGE", image))
     until(lambda: len(cluster.running()) == 4, 20)
     assert set(cluster.running()) == {"node-0", "node-1"}
+    cluster.kubectl("apply", "-f", "-", text=DAEMONS.replace("IMAGE", image))
+    cluster.kubectl("rollout", "status", "ds/daemons", "--timeout=20s")
+    cluster.kubectl("set", "env", "ds/daemons", "VERSION=2")
+    assert "successfully rolled out" in cluster.kubectl("rollout", "status", "ds/daemons", "--timeout=20s")
+    assert sorted(cluster.running("daemons")) == ["node-0", "node-1"]
     cluster.lateen("cluster", "stop", "--node", "node-1")
     until(lambda: cluster.running() == ["node-0"] * 4, 40)
     assert "NotReady" in cluster.kubectl("get", "nodes", "node-1")
