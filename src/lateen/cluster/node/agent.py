@@ -27,6 +27,7 @@ from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.node_object import capacity
 from lateen.cluster.node.registration import RENEW, Registration
 from lateen.cluster.node.seam import Connection, ContainerState, Gate, Images, PodNetwork, Runtime
+from lateen.cluster.node.static import StaticPods
 from lateen.cluster.node.stats import Measured, resource_metrics, summary
 from lateen.cluster.node.streams import AttachSession, CommandSession, LogOutlet, Wanted, open_session
 from lateen.cluster.node.usage import Meter, Reading
@@ -122,6 +123,12 @@ class NodeAgent:
             report=self.registration.press,
             node=lambda: self.registration.node,
         )
+        self._static = StaticPods(
+            self.context,
+            settings.folder / "manifests",
+            pods=lambda: [w.pod for w in self._workers.values()],
+            node=lambda: self.registration.node,
+        )
         self._meter = Meter(runtime, clock)
         self._informers = informers
         self.logs = Logs(settings.folder, clock, lambda pod: informers.informer(PODS).get(key_of(pod)))
@@ -151,6 +158,7 @@ class NodeAgent:
             for resource in (CONFIGMAPS, SECRETS):
                 self._informers.informer(resource).subscribe(self._config_changed)
             await self._drop_orphans()
+            owner.start(self._static.run(), "static pods")
             self.ready.set()
             await asyncio.Event().wait()
 
