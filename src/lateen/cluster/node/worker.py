@@ -25,7 +25,7 @@ from lateen.cluster.node.timing import Deadline
 from lateen.cluster.node.volumes import Volumes
 from lateen.errors import ApiError, FailedError, LateenError, NotFoundError, TransportError
 from lateen.kube.meta import Object, condition_true, meta, parse_time, uid_of
-from lateen.kube.resources import PODS
+from lateen.kube.resources import PODS, RUNTIMECLASSES
 
 log = logging.getLogger(__name__)
 _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
@@ -62,7 +62,7 @@ class PodWorker:
 
     _deadline: Deadline | None
     _winding_down: Deadline | None = None
-    _evicted = ""
+    _evicted = _handler = ""
 
     def _container(self, spec: Mapping[str, Any], kind: str) -> Container:
         return Container(
@@ -77,12 +77,15 @@ class PodWorker:
         )
 
     def _visible(self) -> Object:
-        """The pod with its address, whether or not the API server has it yet."""
+        """The pod with its address, whether or not the API server has it yet, and with the handler that its RuntimeClass names."""
+        pod = self.pod
+        if self._handler:
+            pod = {**pod, "spec": {**pod["spec"], "runtimeClassName": self._handler}}
         if self._address is None:
-            return {"apiVersion": "v1", "kind": "Pod", **self.pod}
+            return {"apiVersion": "v1", "kind": "Pod", **pod}
         ips = {"podIP": self._address.ip, "podIPs": [{"ip": self._address.ip}]}
         hosts = {"hostIP": self._address.host_ip, "hostIPs": [{"ip": self._address.host_ip}]}
-        return {"apiVersion": "v1", "kind": "Pod", **self.pod, "status": {**(self.pod.get("status") or {}), **ips, **hosts}}
+        return {"apiVersion": "v1", "kind": "Pod", **pod, "status": {**(pod.get("status") or {}), **ips, **hosts}}
 
     # Told by the agent
 
@@ -210,12 +213,13 @@ class PodWorker:
         pause = 0.5
         while not (self.ending and not self._states):
             try:
-                if refused := self.context.runtime.refuses(self.pod):
+                await self._find_handler()
+                if refused := self.context.runtime.refuses(self._visible()):
                     raise FailedError(refused)
                 kernel_name(self.pod)  # refuses names that no kernel takes
                 self._address = await self.context.network.attach(self.pod)
                 await self._volumes.setup(self._visible())
-                if not self._states and (lacking := self.context.runtime.lacks(self.pod)):
+                if not self._states and (lacking := self.context.runtime.lacks(self._visible())):
                     self.context.recorder.warning(self._visible(), "NotEnforced", lacking)
                 return
             except (LateenError, OSError) as error:
@@ -226,6 +230,15 @@ class PodWorker:
                     return  # it runs already: what is missing now does not stop it
             await self._pause(pause)
             pause = min(pause * 2, 120.0)
+
+    async def _find_handler(self) -> None:
+        """What the pod's RuntimeClass stands for."""
+        name = (self.pod.get("spec") or {}).get("runtimeClassName")
+        if name and not self._handler:
+            try:
+                self._handler = (await self.context.client.get(RUNTIMECLASSES, name))["handler"]
+            except NotFoundError:
+                self._handler = name
 
     def _adopt(self) -> None:
         status = self.pod.get("status") or {}

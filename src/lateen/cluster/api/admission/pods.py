@@ -1,4 +1,4 @@
-"""Pods: the service account's name, priority, and the tolerations that give a lost node its five minutes.
+"""Pods: the service account's name, runtime class, priority, and the tolerations that give a lost node its five minutes.
 
 Whether the account exists, and its token, is ``accounts``' part.
 """
@@ -6,7 +6,7 @@ Whether the account exists, and its token, is ``accounts``' part.
 from __future__ import annotations
 
 from lateen.cluster.api import statuses
-from lateen.cluster.api.admission import accounts
+from lateen.cluster.api.admission import accounts, runtimes
 from lateen.cluster.api.call import Backend, Call
 from lateen.kube.meta import Object
 
@@ -21,6 +21,7 @@ def on_create(backend: Backend, call: Call, pod: Object) -> None:
         spec["serviceAccountName"] = spec.get("serviceAccount") or "default"
     spec["serviceAccount"] = spec["serviceAccountName"]
     accounts.on_create(backend, call, pod)
+    runtimes.on_create(backend, call, pod)
     _priority(backend, call, pod, spec)
     tolerations = spec.get("tolerations") or []
     for key in _LOST:

@@ -17,6 +17,7 @@ from lateen.shim.client import ShimClient
 
 AUTO, PROCESS, OCI = "auto", "process", "oci"
 MODES = (AUTO, PROCESS, OCI)
+_ENGINES = ("crun", "runc")  # handlers by which clusters elsewhere call the same
 _INSTALL = "install crun (or runc)"
 
 
@@ -44,7 +45,8 @@ class ChosenRuntime:
         return self._oci.lacks(pod)
 
     def _wanted(self, pod: Object) -> str:
-        return str((pod.get("spec") or {}).get("runtimeClassName") or self._mode)
+        wanted = str((pod.get("spec") or {}).get("runtimeClassName") or self._mode)
+        return OCI if wanted in _ENGINES else wanted
 
     def _runs_as_oci(self, pod: Object, *, whole: bool = False) -> bool:
         """``whole``: the image has a root file system of its own."""
