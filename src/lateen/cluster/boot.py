@@ -227,7 +227,11 @@ class Cluster:
         if self.settings.runtime == OCI and not containers:
             hint = "install crun (without privileges the network must be netns), or start with --runtime process"
             raise InputError("containers cannot be had on this machine", hint=hint)
-        images = StoreImages(ImageStore(self.settings.images), layered=self.settings.runtime != PROCESS and containers)
+        images = StoreImages(
+            ImageStore(self.settings.images),
+            cluster=self.settings.folder,
+            layered=self.settings.runtime != PROCESS and containers,
+        )
         # One for all nodes: it alone knows which addresses of the slice are taken.
         network = await self._network()
         self.machine = Machine(self.settings.nodes, lambda name: self._node(name, images, network, gate or OpenGate()))

@@ -20,11 +20,10 @@ from typing import Any
 import orjson
 
 from lateen.errors import FailedError
-from lateen.images import source
+from lateen.images import platform, source
 from lateen.images.layout import BASE_LABEL, LAYER, Image, ImageStore, write_atomic
 
 Progress = Callable[[str], None]
-PLATFORM = {"x86_64": "amd64", "aarch64": "arm64"}
 PATH = "/deps/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BUILDER = "1"  # part of every cache key: raise it when the same source must give other layers
 
@@ -52,6 +51,11 @@ class Built:
 
 def build(store: ImageStore, request: BuildRequest, progress: Progress = lambda _: None) -> Built:
     """Build or find the image. InputError for a wrong context; FailedError with the installer's last lines."""
+    with store.writing():
+        return _build(store, request, progress)
+
+
+def _build(store: ImageStore, request: BuildRequest, progress: Progress) -> Built:
     entries = source.collect(request.context, request.inputs)
     requirements = _requirements(request.context)
     base = _host_base()
@@ -144,10 +148,9 @@ def _tail(text: str, lines: int = 12) -> str:
 
 
 def _config(request: BuildRequest, diffs: Sequence[str], base: str) -> dict[str, Any]:
-    machine = os.uname().machine
     return {
         "created": "1970-01-01T00:00:00Z",
-        "architecture": PLATFORM.get(machine, machine),
+        "architecture": platform.architecture(),
         "os": "linux",
         "config": {
             "Env": [f"PATH={PATH}", "PYTHONPATH=/app:/deps/site", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"],

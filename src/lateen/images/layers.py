@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from lateen.errors import FailedError
 from lateen.images.layout import Image, ImageStore
+from lateen.images.reference import Digest
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
@@ -31,7 +32,7 @@ def _layer(store: ImageStore, digest: str) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpack-"))
     try:
-        with tarfile.open(store.blob(digest)) as layer:  # type: ignore[arg-type]
+        with tarfile.open(store.verified(Digest(digest))) as layer:
             for member in layer:
                 _Entry(layer, member, scratch).write()
         scratch.chmod(0o755)

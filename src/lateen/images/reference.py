@@ -13,6 +13,8 @@ from lateen.errors import InputError
 
 Digest = NewType("Digest", str)
 
+HUB = "docker.io"
+
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?::\d+)?|[A-Za-z0-9-]+:\d+"
 _REFERENCE = re.compile(
@@ -29,8 +31,25 @@ class Reference:
     tag: str = ""
     digest: Digest = Digest("")
 
+    @property
+    def registry(self) -> str:
+        """The registry's host, docker.io where none is written."""
+        host, slash, _ = self.repository.partition("/")
+        return host if slash and _is_host(host) else HUB
+
+    @property
+    def path(self) -> str:
+        """The repository at its registry."""
+        host, slash, rest = self.repository.partition("/")
+        path = rest if slash and _is_host(host) else self.repository
+        return f"library/{path}" if self.registry == HUB and "/" not in path else path
+
     def __str__(self) -> str:
         return self.repository + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def _is_host(text: str) -> bool:
+    return text == "localhost" or "." in text or ":" in text
 
 
 def parse(text: str) -> Reference:

@@ -9,17 +9,18 @@ from pathlib import Path
 
 from lateen.cluster.node.seam import ImageError, LocalImage
 from lateen.errors import FailedError, InputError
-from lateen.images import layers
+from lateen.images import layers, prune
 from lateen.images.layout import BASE_LABEL, Image, ImageStore
 
 
 class StoreImages:
     """``ImageStore`` as the agent wants it. Files are read in a thread; what is unpacked once is remembered by digest.
 
-    ``layered``: images with a root file system of their own are given as layers, for a runtime that stacks them."""
+    ``cluster`` is the cluster's folder: in its name the store keeps what pods use. ``layered``: images with a root file system of
+    their own are given as layers, for a runtime that stacks them."""
 
-    def __init__(self, store: ImageStore, *, layered: bool = False) -> None:
-        self._store, self._layered = store, layered
+    def __init__(self, store: ImageStore, *, cluster: Path, layered: bool = False) -> None:
+        self._store, self._cluster, self._layered = store, cluster, layered
         self._known: dict[str, LocalImage] = {}
         self._unpacking = asyncio.Lock()
 
@@ -53,6 +54,13 @@ class StoreImages:
         return local
 
     def _unpack(self, image: Image) -> LocalImage:
+        with self._store.writing():
+            said = prune.uses_of(self._store, self._cluster)
+            if image.digest not in said:
+                prune.uses(self._store, self._cluster, {*said, image.digest})
+            return self._on_disk(image)
+
+    def _on_disk(self, image: Image) -> LocalImage:
         if self._layered and not _on_host(image):
             return _local(image, None, layers.unpacked(self._store, image))
         return _local(image, self._store.rootfs(image), ())
