@@ -9,6 +9,7 @@ from lateen.kube.resources import (
     CONTROLLERREVISIONS,
     DEPLOYMENTS,
     ENDPOINTSLICES,
+    JOBS,
     NAMESPACES,
     PODS,
     PVCS,
@@ -315,3 +316,56 @@ async def test_a_stateful_set_grows_updates_goes_back_and_shrinks(world: World) 
 
     await world.until(nothing)
     assert await one_claim()
+
+
+async def end(world: World, pod: Object, phase: str, code: int) -> None:
+    ended = {"exitCode": code, "finishedAt": "2026-01-01T00:00:00Z"}
+    status = {"phase": phase, "containerStatuses": [{"name": "c", "state": {"terminated": ended}}]}
+    patch = {"status": status}
+    await world.client.patch(PODS, meta(pod)["name"], patch, namespace="default", subresource="status", kind="merge")
+
+
+def batch_job(name: str, **spec: Any) -> Object:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a"}]}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"template": template, **spec},
+    }
+
+
+async def test_a_job_counts_each_pod_once_and_ends(world: World) -> None:
+    async def running(count: int) -> Any:
+        pods = [p for p in (await world.client.list(PODS, "default")).items if p["status"].get("phase") == "Running"]
+        return pods if len(pods) == count else None
+
+    async def closed(name: str, kind: str) -> Any:
+        found = await world.client.get(JOBS, name, "default")
+        conditions = (found.get("status") or {}).get("conditions")
+        return found if (condition(conditions, kind) or {}).get("status") == "True" else None
+
+    await world.client.create(JOBS, batch_job("ok", completions=3, parallelism=2, completionMode="Indexed"))
+    for left in (2, 2, 1):
+        pods = await world.until(lambda left=left: running(left))
+        await end(world, pods[0], "Succeeded", 0)
+    done = await world.until(lambda: closed("ok", "Complete"))
+    assert (done["status"]["succeeded"], done["status"]["completedIndexes"]) == (3, "0-2")
+    assert done["status"]["uncountedTerminatedPods"] == {}
+    assert not any(meta(p).get("finalizers") for p in (await world.client.list(PODS, "default")).items)
+
+    await world.client.create(JOBS, batch_job("bad", backoffLimit=0, parallelism=2, completions=2))
+    pods = await world.until(lambda: running(2))
+    await end(world, pods[0], "Failed", 1)
+    failed = await world.until(lambda: closed("bad", "Failed"))
+    assert failed["status"]["failed"] == 2
+    assert [c["reason"] for c in failed["status"]["conditions"]] == ["BackoffLimitExceeded"] * 2
+
+    await world.client.create(JOBS, batch_job("gone", ttlSecondsAfterFinished=0))
+    (pod,) = await world.until(lambda: running(1))
+    await end(world, pod, "Succeeded", 0)
+
+    async def gone() -> bool:
+        return not any(meta(j)["name"] == "gone" for j in (await world.client.list(JOBS, "default")).items)
+
+    await world.until(gone)
