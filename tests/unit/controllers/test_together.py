@@ -7,6 +7,7 @@ from lateen.kube.meta import Object, condition, meta
 from lateen.kube.resources import (
     CONFIGMAPS,
     CONTROLLERREVISIONS,
+    CRONJOBS,
     DEPLOYMENTS,
     ENDPOINTSLICES,
     JOBS,
@@ -369,3 +370,25 @@ async def test_a_job_counts_each_pod_once_and_ends(world: World) -> None:
         return not any(meta(j)["name"] == "gone" for j in (await world.client.list(JOBS, "default")).items)
 
     await world.until(gone)
+
+
+async def test_a_cron_job_makes_a_job_and_follows_it(world: World) -> None:
+    spec = {"schedule": "@every 1s", "jobTemplate": {"spec": batch_job("x")["spec"]}, "concurrencyPolicy": "Forbid"}
+    made = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c", "namespace": "default"}, "spec": spec}
+    await world.client.create(CRONJOBS, made)
+
+    async def running() -> Any:
+        pods = (await world.client.list(PODS, "default")).items
+        return pods if pods and pods[0]["status"].get("phase") == "Running" else None
+
+    async def status() -> Any:
+        return (await world.client.get(CRONJOBS, "c", "default")).get("status") or {}
+
+    (pod,) = await world.until(running)
+    assert len((await status())["active"]) == 1
+    await end(world, pod, "Succeeded", 0)
+
+    async def followed() -> Any:
+        return "lastSuccessfulTime" in await status()
+
+    await world.until(followed)

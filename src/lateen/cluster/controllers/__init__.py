@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lateen.cluster.controllers import (
+    cronjob,
     daemonset,
     deployment,
     endpoints,
@@ -34,6 +35,7 @@ _ALL = (
     serviceaccount,
     statefulset,
     rootca,
+    cronjob,
     daemonset,
     deployment,
     replicaset,

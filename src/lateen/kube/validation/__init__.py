@@ -9,6 +9,7 @@ from lateen.kube.meta import Object
 from lateen.kube.validation import (
     claim,
     configmap,
+    cronjob,
     daemonset,
     deployment,
     disruption,
@@ -43,6 +44,7 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("apps", "StatefulSet"): statefulset.stateful_set,
     ("apps", "DaemonSet"): daemonset.daemon_set,
     ("batch", "Job"): job.job,
+    ("batch", "CronJob"): cronjob.cron_job,
     ("discovery.k8s.io", "EndpointSlice"): endpointslice.endpoint_slice,
     ("policy", "PodDisruptionBudget"): disruption.disruption_budget,
     (rbac.GROUP, "Role"): rbac.role,
