@@ -115,3 +115,21 @@ async def test_volumes(world: World) -> None:
     said = (await world.ended("vols"))["message"].splitlines()
     assert said[0] == "tmpfs"
     assert [line for line in said[1:] if "/conf/new" not in line] == ["vols", "refused", "oneone644", "default"]
+
+
+async def test_resize_in_place(world: World) -> None:
+    limit = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null"
+    script = f"while ! {limit} | grep -q ^100663296; do sleep 0.05; done; exit 9"
+    sizes = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+    await world.run("grows", script, resources=sizes)
+    await world.until("grows", lambda p: condition_true(p, "Ready"))
+    more = {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": "96Mi"}}
+    patch = {"spec": {"containers": [{"name": "app", "resources": more}]}}
+    await world.client.patch(PODS, "grows", patch, namespace="default", subresource="resize", kind="strategic")
+    if world.runtime == "process":
+        pod = await world.until("grows", lambda p: condition_true(p, "PodResizePending"))
+        assert "the oci runtime does" in next(c for c in pod["status"]["conditions"] if c["type"] == "PodResizePending")["message"]
+    else:
+        assert (await world.ended("grows"))["exitCode"] == 9
+        status = (await world.client.get(PODS, "grows", "default"))["status"]["containerStatuses"][0]
+        assert (status["resources"], status["restartCount"]) == (more, 0)

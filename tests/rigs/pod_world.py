@@ -34,6 +34,7 @@ class ScriptedRuntime:
         self.specs: dict[str, ContainerSpec] = {}
         self._ends: dict[str, asyncio.Event] = {}
         self.exec_code = 0
+        self.unable: Exception | None = None
 
     def _now(self) -> str:
         return self.clock.now().isoformat().replace("+00:00", "Z")
@@ -92,6 +93,11 @@ class ScriptedRuntime:
 
     async def end_input(self, container_id: str) -> None:
         raise NotImplementedError
+
+    async def resize(self, container_id: str, container: Mapping[str, Any]) -> None:
+        if self.unable:
+            raise self.unable
+        self.story.append(f"resize {container['name']} {container['resources']['requests']['cpu']}")
 
     async def remove(self, container_id: str) -> None:
         self.known.pop(container_id, None)

@@ -177,3 +177,30 @@ def test_cgroup_files(tmp_path: Path) -> None:
     assert (second.unified, second.oom_kills("c")) == (True, 1)
     second.limit_cpu("c", 20_000)
     assert (unified / "l/c/cpu.max").read_text() == "20000 100000"
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "wrote"), [("1500m", "64Mi", ("512", "150000", str(64 * 2**20))), (None, None, ("512", "-1", "-1"))]
+)
+def test_a_running_containers_limits_in_the_first_version(
+    tmp_path: Path, cpu: str | None, memory: str | None, wrote: tuple[str, str, str]
+) -> None:
+    names = {"cpu": ("cpu.shares", "cpu.cfs_quota_us"), "memory": ("memory.limit_in_bytes",)}
+    for controller, files in names.items():
+        folder = tmp_path / controller / "l" / "c"
+        folder.mkdir(parents=True)
+        for name in files:
+            (folder / name).write_text("1")
+    limits = {k: v for k, v in (("cpu", cpu), ("memory", memory)) if v}
+    cgroups.Cgroups("l", tmp_path).resize("c", {"resources": {"requests": {"cpu": "500m"}, "limits": limits}})
+    found = [(tmp_path / c / "l" / "c" / name).read_text() for c, files in names.items() for name in files]
+    assert tuple(found) == wrote
+
+
+def test_and_in_the_second(tmp_path: Path) -> None:
+    (tmp_path / "l/c").mkdir(parents=True)
+    (tmp_path / "cgroup.controllers").touch()
+    groups = cgroups.Cgroups("l", tmp_path)
+    groups.resize("c", {"resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Mi"}}})
+    found = {p.name: p.read_text() for p in (tmp_path / "l/c").iterdir()}
+    assert found == {"cpu.weight": "39", "cpu.max": "max 100000", "memory.max": str(2**20)}

@@ -195,10 +195,11 @@ def _only_part(subresource: str, new: Object, old: Object) -> Object:
     elif subresource == "finalize":
         _keep(before, spec, "finalizers")
     elif subresource == "resize":
-        wanted = {c["name"]: c.get("resources") for c in spec.get("containers") or ()}
-        for container in before.get("containers") or ():
-            if wanted.get(container["name"]) is not None:
-                container["resources"] = wanted[container["name"]]
+        for kind in ("initContainers", "containers"):
+            wanted = {c["name"]: c.get("resources") for c in spec.get(kind) or ()}
+            for container in before.get(kind) or ():
+                if wanted.get(container["name"]) is not None:
+                    container["resources"] = wanted[container["name"]]
     else:  # scale: the verb itself changed nothing but the replicas
         before = spec
     meta.pop("resourceVersion", None)

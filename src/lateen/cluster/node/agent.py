@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 
 from lateen.aio.clock import Clock
@@ -26,6 +27,7 @@ from lateen.cluster.node.eviction_plan import DEFAULT, thresholds
 from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.node_object import capacity
 from lateen.cluster.node.registration import RENEW, Registration
+from lateen.cluster.node.resize import requested
 from lateen.cluster.node.seam import Connection, ContainerState, Gate, Images, PodNetwork, Runtime
 from lateen.cluster.node.static import StaticPods
 from lateen.cluster.node.stats import Measured, resource_metrics, summary
@@ -105,6 +107,7 @@ class NodeAgent:
             allocatable=resources,
             unprivileged_start=settings.unprivileged_start,
             refuses=lambda pod: self.evictor.refuses(pod),
+            others=self._given_to_others,
         )
         self.registration = Registration(
             client,
@@ -265,6 +268,11 @@ class NodeAgent:
         if found is None or found.exit_code is not None:
             raise ServerError(f'unable to upgrade connection: container not found ("{container}")')
         return found
+
+    def _given_to_others(self, pod: Object) -> Mapping[str, Fraction]:
+        """What the running pods of this node were given, without ``pod``."""
+        others = [w.resizer.allocated for w in self._workers.values() if w.uid != uid_of(pod) and not w.finished]
+        return requested(one for allocated in others for one in allocated.values())
 
     def retire(self) -> None:
         """Look at nothing any more: this agent is about to end, and another one may take its place."""

@@ -20,7 +20,7 @@ from lateen.aio.tasks import TaskOwner
 from lateen.cluster.node import probe as probing
 from lateen.cluster.node import signals, termination
 from lateen.cluster.node.context import NodeContext
-from lateen.cluster.node.decide import EPHEMERAL, SIDECAR, Observed
+from lateen.cluster.node.decide import EPHEMERAL, MAIN, SIDECAR, Observed
 from lateen.cluster.node.environment import ConfigError, Sources, environment, expand, references
 from lateen.cluster.node.identity import HOSTS, kernel_name, managed_hosts
 from lateen.cluster.node.networks.loopback import anywhere, holder
@@ -69,6 +69,7 @@ class Container:
         self._probes: TaskOwner | None = None
 
     _image_signal: str | None
+    _changed_spec = False
 
     # What is known
 
@@ -98,6 +99,7 @@ class Container:
             held=max(0.0, self._held_until - now.monotonic()),
             restart=self.spec.get("restartPolicy") or "",
             rules=self.spec.get("restartPolicyRules") or (),
+            changed=self._changed_spec,
         )
 
     def facts(self) -> ContainerFacts:
@@ -113,8 +115,32 @@ class Container:
             started=self.started,
             ready=self.ready and self.running,
             image_id=self.image_id,
+            resources=self.spec.get("resources") or {},
             stop_signal=(self.spec.get("lifecycle") or {}).get("stopSignal") or "",
         )
+
+    def declare(self, spec: Mapping[str, Any]) -> None:
+        """The pod declares the container so from now on. Another image means another attempt."""
+        old, self.spec = self.spec, spec
+        if old.get("image") != spec.get("image") and self.kind != EPHEMERAL and (self.running or self.kind == MAIN):
+            self._held_until, self._image_failures = 0.0, 0
+            self._renew(f"Container {self.name} definition changed, will be restarted")
+
+    async def resize(self, resources: Mapping[str, Any], *, restart: bool) -> None:
+        """Give it other resources, now or by a restart. FailedError, OSError of the runtime."""
+        spec = {**self.spec, "resources": resources}
+        current = self.current
+        if restart:
+            self._renew(f"Container {self.name} resize requires restart")
+        elif current is not None and current.exit_code is None:
+            await self._context.runtime.resize(current.id, spec)
+        self.spec = spec
+
+    def _renew(self, message: str) -> None:
+        """End the attempt, so that another one follows whatever the restart policy says."""
+        if self.running and not self.stopping:
+            self._changed_spec, self.failures = True, 0
+            self._kill(message, None)
 
     def release(self) -> None:
         """Try at once what waits for a missing ConfigMap or Secret: something changed."""
@@ -186,7 +212,7 @@ class Container:
         state = await self._context.runtime.start(spec)
         if self.current is not None:
             self.failures += 1
-        self.number, self.waiting, self._held_until = number, None, 0.0
+        self.number, self.waiting, self._held_until, self._changed_spec = number, None, 0.0, False
         self.attempts = [*self.attempts, state][-_KEPT:]
         self._event("Created", f"Created container: {self.name}", normal=True)
         if state.exit_code is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from lateen.aio.clock import Clock
@@ -16,8 +17,8 @@ from lateen.reconcile.events import Recorder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeContext:
-    """``folder`` is the node's own; ``refuses`` says why a new pod cannot be taken now, or ''; ``unprivileged_start`` is 0 where
-    every port can be bound (see kube.addresses)."""
+    """``folder`` is the node's own; ``refuses`` says why a new pod cannot be taken now, or '';
+    ``others`` is what all other pods were given; ``unprivileged_start`` is 0 where every port can be bound (see kube.addresses)."""
 
     node: str
     folder: Path
@@ -31,6 +32,7 @@ class NodeContext:
     allocatable: Mapping[str, str]
     unprivileged_start: int = 0
     refuses: Callable[[Object], str] = lambda pod: ""
+    others: Callable[[Object], Mapping[str, Fraction]] = lambda pod: {"cpu": Fraction(0), "memory": Fraction(0)}
 
     def pod_folder(self, uid: str) -> Path:
         """Where everything of one pod lies: volumes, logs, changes to image files."""

@@ -19,7 +19,8 @@ _FIRST, _MOST, _GOOD_RUN = 10.0, 300.0, 600.0
 class Observed:
     """One container: its newest attempt. ``age`` is seconds since it ended (0 while it runs), ``failures`` the restarts in a
     row before it that count for the back-off. ``held`` (seconds) is how long to wait before another try to start. ``restart`` and
-    ``rules`` are the container's own restartPolicy and restartPolicyRules, which come before the pod's."""
+    ``rules`` are the container's own restartPolicy and restartPolicyRules, which come before the pod's;
+    ``changed``: it was ended to be started anew as the pod declares it now."""
 
     name: str
     kind: str
@@ -32,6 +33,7 @@ class Observed:
     held: float = 0.0
     restart: str = ""
     rules: Sequence[Mapping[str, Any]] = ()
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ def _initialise(plan: _Plan, policy: str, containers: Sequence[Observed]) -> Ste
 
 
 def _again(policy: str, c: Observed) -> bool:
-    return restarts(policy, c.restart, c.rules, c.exit_code)
+    return c.changed or restarts(policy, c.restart, c.rules, c.exit_code)
 
 
 def restarts(policy: str, own: str, rules: Sequence[Mapping[str, Any]], code: int) -> bool:

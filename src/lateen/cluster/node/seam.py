@@ -219,6 +219,10 @@ class Runtime(Protocol):
         """What each running attempt has used, by id."""
         ...
 
+    async def resize(self, container_id: str, container: Mapping[str, Any]) -> None:
+        """Give a running container the resources that ``container`` asks for. FailedError when this runtime cannot; OSError."""
+        ...
+
     async def remove(self, container_id: str) -> None:
         """Forget an ended attempt and release what it held."""
         ...

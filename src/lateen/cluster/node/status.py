@@ -13,6 +13,7 @@ from lateen.kube.meta import Object, condition, meta, set_condition, timestamp, 
 
 TRAFFIC_READY = "lateen.dev/TrafficReady"
 _PROTOCOL = "lateen://"
+_RESIZE = ("PodResizePending", "PodResizeInProgress")
 _DISRUPTION = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
 _MESSAGES_MOST = 12 * 1024  # bytes of all messages of a pod's ended containers
 
@@ -31,6 +32,7 @@ class ContainerFacts:
     ready: bool = False
     image_id: str = ""
     stop_signal: str = ""
+    resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def current(self) -> ContainerState | None:
@@ -45,7 +47,7 @@ class ContainerFacts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodFacts:
     """A pod. ``traffic`` is True once the gate admitted it, or (reason, message) of what it waits for; a ``phase`` is final.
-    ``evicted`` says why the node put it out."""
+    ``evicted`` says why the node put it out, ``resize`` (type, reason, message) why it was not resized."""
 
     pod: Object
     containers: Sequence[ContainerFacts]
@@ -58,6 +60,7 @@ class PodFacts:
     message: str = ""
     gates: Iterable[str] = field(default_factory=tuple)
     evicted: str = ""
+    resize: tuple[str, str, str] | None = None
 
 
 def pod_status(facts: PodFacts, now: datetime) -> Object:
@@ -117,6 +120,8 @@ def container_status(c: ContainerFacts, most: int = _MESSAGES_MOST) -> Object:
         status["containerID"] = _PROTOCOL + c.attempts[-1].id
     if c.stop_signal:
         status["stopSignal"] = c.stop_signal
+    if c.resources and c.kind in (MAIN, SIDECAR) and c.attempts:
+        status |= {"resources": c.resources, "allocatedResources": c.resources.get("requests") or {}}
     if c.kind == INIT:
         status["ready"] = _completed(c)
     if c.kind == EPHEMERAL:
@@ -152,7 +157,7 @@ def _seconds(moment: str) -> str:
 
 def _conditions(facts: PodFacts, phase: str, old: Iterable[Mapping[str, Any]] | None, now: datetime) -> list[dict[str, Any]]:
     generation = meta(facts.pod).get("generation", 1)
-    conditions = list(old or ())
+    conditions = [c for c in old or () if c["type"] not in _RESIZE or (facts.resize and c["type"] == facts.resize[0])]
     for new in _own_conditions(facts, phase, conditions):
         conditions = list(set_condition(conditions, {**new, "observedGeneration": generation}, now))
     return [dict(c) for c in conditions]
@@ -167,8 +172,13 @@ def _own_conditions(facts: PodFacts, phase: str, others: Sequence[Mapping[str, A
         _ready(facts, containers, others),
         {"type": "ContainersReady", **containers},
         {"type": "PodScheduled", "status": "True"},
+        *([_resize(*facts.resize)] if facts.resize else []),
         *([_DISRUPTION | {"message": facts.evicted}] if facts.evicted else []),
     ]
+
+
+def _resize(kind: str, reason: str, message: str) -> dict[str, Any]:
+    return {"type": kind, "status": "True", "reason": reason, "message": message}
 
 
 def _initialised(facts: PodFacts, phase: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from lateen.cluster.node.container import Container
 from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.decide import EPHEMERAL, INIT, MAIN, SIDECAR, Steps, decide, kind_of
 from lateen.cluster.node.identity import kernel_name
+from lateen.cluster.node.resize import Resizer
 from lateen.cluster.node.seam import ContainerState, PodAddress
 from lateen.cluster.node.status import TRAFFIC_READY, PodFacts, containers_ready, initial_start_time, patch_for, pod_status
 from lateen.cluster.node.timing import Deadline
@@ -32,6 +33,7 @@ _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerSt
 _WAITING = ("WaitingForContainers", "")
 _REFRESH_AGAIN = 10.0  # seconds until volumes that could not be refreshed are tried again
 _EVICTION_GRACE = 1.0
+_RESIZE_AGAIN = 10.0  # seconds until a resize that had to wait is tried again
 _SETTLE = 0.25  # seconds that the first status waits, so that a quick start is one write less
 _RESERVE = 2.0  # seconds of the grace period that are kept for SIGTERM when the proxies do not answer
 
@@ -58,7 +60,8 @@ class PodWorker:
         self._admission: asyncio.Task[None] | None = None
         self._traffic: bool | tuple[str, str] = True if condition_true(pod, TRAFFIC_READY) else _WAITING
         self._refresh, self._refresh_held = False, 0.0
-        self.containers = [self._container(c, kind) for c, kind in _containers(pod)]
+        self.resizer = Resizer(context, pod)
+        self.containers = [self._container(self.resizer.given(c), kind) for c, kind in _containers(pod)]
 
     _deadline: Deadline | None
     _winding_down: Deadline | None = None
@@ -96,7 +99,10 @@ class PodWorker:
         old, self.pod = self.pod, pod
         if meta(old).get("labels") != meta(pod).get("labels") or meta(old).get("annotations") != meta(pod).get("annotations"):
             self._refresh = True
-        known = {c.name for c in self.containers}
+        known = {c.name: c for c in self.containers}
+        for spec, _ in _containers(pod):
+            if spec["name"] in known:
+                known[spec["name"]].declare(self.resizer.given(spec))
         self.containers += [self._container(c, kind) for c, kind in _containers(pod) if c["name"] not in known]
         if self._deadline is not None:
             self._deadline.shorten(self._deadline.at - max(0, _grace(old) - _grace(pod)))
@@ -253,6 +259,7 @@ class PodWorker:
         while not self.ending and not self._phase:
             self._wake.clear()
             await self._refresh_volumes()
+            await self.resizer.follow(self._visible(), self.containers)
             steps = self._late() or decide(self._policy(), [c.observed() for c in self.containers])
             self._do(steps)
             await self._report()
@@ -265,6 +272,8 @@ class PodWorker:
     def _until(self, steps: Steps) -> float | None:
         now = self.context.clock.monotonic()
         moments = [self._refresh_at(), self._deadline_at()]
+        if self.resizer.held is not None and self.resizer.held.reason != "Infeasible":
+            moments.append(now + _RESIZE_AGAIN)
         if now < self._first_report:
             moments.append(self._first_report)
         waits = [m - now for m in moments if m is not None] + ([steps.again] if steps.again is not None else [])
@@ -399,6 +408,7 @@ class PodWorker:
             message=self._message,
             gates=gates,
             evicted=self._evicted,
+            resize=(held.type, held.reason, held.message) if (held := self.resizer.held) else None,
         )
 
     async def _report(self) -> None:

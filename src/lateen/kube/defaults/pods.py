@@ -20,8 +20,20 @@ def pod(obj: Object) -> None:
     fill(spec, enableServiceLinks=True)
     for container in containers(spec):
         _requests(container)
+        _resize_policies(container)
         if spec.get("hostNetwork"):
             _host_ports(container)
+
+
+def _resize_policies(container: Object) -> None:
+    """cpu and memory may change without a restart, unless it is said."""
+    resources = container.get("resources") or {}
+    policies = container.get("resizePolicy") or []
+    said = {p.get("resourceName") for p in policies}
+    asked = [k for k in ("cpu", "memory") if any(k in (resources.get(part) or {}) for part in ("requests", "limits"))]
+    more = [{"resourceName": kind, "restartPolicy": "NotRequired"} for kind in asked if kind not in said]
+    if more:
+        container["resizePolicy"] = [*policies, *more]
 
 
 def template(owner: Object) -> None:

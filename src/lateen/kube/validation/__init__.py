@@ -21,6 +21,7 @@ from lateen.kube.validation import (
     pod,
     rbac,
     replicaset,
+    resize,
     secret,
     service,
     statefulset,
@@ -54,7 +55,7 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("apiregistration.k8s.io", "APIService"): plain.path_named,
 }
 # Writes that the kind's rules for the main resource do not fit: each has its own checks where it is served.
-_METADATA_ONLY = ("status", "binding", "finalize", "resize", "approval")
+_METADATA_ONLY = ("status", "binding", "finalize", "approval")
 
 
 def validate(obj: Object, old: Object | None = None, *, subresource: str = "") -> list[FieldError]:
@@ -64,6 +65,8 @@ def validate(obj: Object, old: Object | None = None, *, subresource: str = "") -
     """
     if subresource == "ephemeralcontainers":
         return list(ephemeral.update(obj, old))
+    if subresource == "resize":
+        return list(resize.update(obj, old))
     rule = plain.path_named if subresource in _METADATA_ONLY else _rule(obj)
     return list(rule(obj, old))
 

@@ -13,6 +13,7 @@ from lateen.kube.validation.probes import lifecycle, probe
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL = ("Always", "IfNotPresent", "Never")
 _MESSAGES = ("FallbackToLogsOnError", "File")
+_RESTART = ("Always", "Never", "OnFailure")
 _STANDARD = ("cpu", "memory", "ephemeral-storage")
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _ONE_SOURCE = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
@@ -60,8 +61,28 @@ def container(container: Object, at: str, volumes: Collection[str]) -> Errors:
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(name) is not None:
             yield from probe(container[name], f"{at}.{name}", once=name != "readinessProbe")
+    if container.get("restartPolicyRules"):
+        yield from _restart_rules(container, at)
+    yield from one_of(container, "restartPolicy", at, _RESTART, need=False)
+    for field, policy in entries(container, "resizePolicy", at):
+        yield from one_of(policy, "resourceName", field, ("cpu", "memory"))
+        yield from one_of(policy, "restartPolicy", field, ("NotRequired", "RestartContainer"))
     if container.get("lifecycle"):
         yield from lifecycle(container["lifecycle"], f"{at}.lifecycle")
+
+
+def _restart_rules(container: Object, at: str) -> Errors:
+    if not container.get("restartPolicy"):
+        yield required(f"{at}.restartPolicy", "must specify restartPolicy when restart rules are used")
+    for field, rule in entries(container, "restartPolicyRules", at):
+        codes = rule.get("exitCodes")
+        yield from one_of(rule, "action", field, ("Restart",))
+        if codes is None:
+            yield required(f"{field}.exitCodes", "must be specified")
+            continue
+        yield from one_of(codes, "operator", f"{field}.exitCodes", ("In", "NotIn"))
+        if not codes.get("values"):
+            yield invalid(f"{field}.exitCodes.values", codes.get("values"), "must specify at least one exit code")
 
 
 def _init(container: Object, at: str) -> Errors:

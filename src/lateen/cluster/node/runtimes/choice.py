@@ -7,6 +7,7 @@ there is neither crun nor runc, only processes can be had, and a pod that needs 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lateen.cluster.node.runtimes.oci.runtime import OciRuntime
 from lateen.cluster.node.runtimes.process import RUNTIME, ProcessRuntime
@@ -90,6 +91,9 @@ class ChosenRuntime:
 
     async def usage(self) -> Mapping[str, Used]:
         return {**await self._process.usage(), **(await self._oci.usage() if self._oci is not None else {})}
+
+    async def resize(self, container_id: str, container: Mapping[str, Any]) -> None:
+        await self._of(container_id).resize(container_id, container)
 
     async def remove(self, container_id: str) -> None:
         await self._of(container_id).remove(container_id)

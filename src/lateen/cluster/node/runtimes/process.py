@@ -15,6 +15,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from lateen.cluster.node.runtimes.processes import measure
 from lateen.cluster.node.seam import CommandEnd, ContainerSpec, ContainerState, Stdio, Used
@@ -83,6 +84,9 @@ class ProcessRuntime:
         await self._shim.connect()
         roots = {p.pid: p.id for p in self._shim.processes().values() if p.alive and POD in p.labels and RUNTIME not in p.labels}
         return await asyncio.to_thread(measure, roots, self._shim.pid)
+
+    async def resize(self, container_id: str, container: Mapping[str, Any]) -> None:
+        raise FailedError("the process runtime keeps no limits that could change: the oci runtime does (runtimeClassName: oci)")
 
     async def remove(self, container_id: str) -> None:
         await self._shim.forget(container_id)

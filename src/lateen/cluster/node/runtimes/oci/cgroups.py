@@ -17,6 +17,7 @@ from lateen.kube.quantity import parse
 ROOT = Path("/sys/fs/cgroup")
 _PERIOD = 100_000
 _LEAST_SHARES, _MOST_SHARES, _LEAST_QUOTA = 2, 262_144, 1000
+_NO_QUOTA = -1
 _PIDS = 32_768
 _CAP_SYS_RESOURCE = 24
 _DEVICES = ({"allow": False, "access": "rwm"},)
@@ -127,9 +128,35 @@ class Cgroups:
         """Microseconds per 100 ms, from now on."""
         folder = self._folder("cpu", name)
         if self.unified:
-            (folder / "cpu.max").write_text(f"{quota} {_PERIOD}")
+            (folder / "cpu.max").write_text(f"{'max' if quota == _NO_QUOTA else quota} {_PERIOD}")
         else:
             (folder / "cpu.cfs_quota_us").write_text(str(quota))
+
+    def resize(self, name: str, container: Mapping[str, Any]) -> None:
+        """Other shares, CPU and memory for a running container. OSError, as when more memory is in use than shall be."""
+        limits = (container.get("resources") or {}).get("limits") or {}
+        weight = shares(((container.get("resources") or {}).get("requests") or {}).get("cpu", limits.get("cpu")))
+        self._set_shares(name, weight)
+        most = quota(container)
+        self.limit_cpu(name, most or _NO_QUOTA)
+        self._limit_memory(name, int(parse(limits["memory"])) if limits.get("memory") else 0)
+
+    def _set_shares(self, name: str, weight: int) -> None:
+        folder = self._folder("cpu", name)
+        if self.unified:
+            (folder / "cpu.weight").write_text(str(1 + (weight - _LEAST_SHARES) * 9999 // (_MOST_SHARES - _LEAST_SHARES)))
+        else:
+            (folder / "cpu.shares").write_text(str(weight))
+
+    def _limit_memory(self, name: str, size: int) -> None:
+        folder = self._folder("memory", name)
+        if self.unified:
+            (folder / "memory.max").write_text(str(size or "max"))
+            return
+        files = [folder / "memory.limit_in_bytes", *([folder / "memory.memsw.limit_in_bytes"] if self.swap else [])]
+        more = not size or size > int(files[0].read_text())
+        for file in reversed(files) if more else files:  # with swap is never less than without
+            file.write_text(str(size or -1))
 
     def remove_empty(self) -> None:
         """Drop every cgroup in which nothing runs, and the folder of all, if there are none."""

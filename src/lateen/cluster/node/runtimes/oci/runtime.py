@@ -262,6 +262,13 @@ class OciRuntime:
         roots = {p.pid: p.id for p in self._shim.processes().values() if p.alive and p.labels.get(RUNTIME) == self.name}
         return await asyncio.to_thread(measure, roots, self._shim.pid)
 
+    async def resize(self, container_id: str, container: Mapping[str, Any]) -> None:
+        if not self._cgroups.usable:
+            raise FailedError("limits are not enforced here: this user can make no control groups")
+        quota = cgroups.quota(container)
+        await asyncio.to_thread((self._folder(container_id) / "quota").write_text, str(quota))
+        await asyncio.to_thread(self._cgroups.resize, container_id, container)
+
     # End
 
     async def remove(self, container_id: str) -> None:
