@@ -41,7 +41,7 @@ BINDING: Object = {
 
 @pytest.fixture
 async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[boot.Cluster]:
-    monkeypatch.setattr(boot, "StoreImages", lambda store, layered: HostImages())
+    monkeypatch.setattr(boot, "StoreImages", lambda store, **_: HostImages())
     sockets = Path(tempfile.mkdtemp(prefix="lateen-t"))
     settings = boot.BootSettings(
         name="token",
