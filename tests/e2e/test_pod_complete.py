@@ -18,6 +18,7 @@ from lateen.kube.resources import CONFIGMAPS, EVENTS, PODS
 from lateen.testing.embedded import EmbeddedCluster, embedded_cluster
 
 CLOCK = SystemClock()
+pytestmark = pytest.mark.unprivileged
 RUNTIMES = ["process", pytest.param("oci", marks=pytest.mark.skipif(os.geteuid() != 0, reason="needs root"))]
 
 

@@ -138,3 +138,12 @@ def test_a_containers_own_policy_and_rules_come_first(
 def test_an_init_container_with_a_policy_of_its_own() -> None:
     assert decide("Never", [c("i", INIT, "ended:1", restart="OnFailure"), c()]).start == ["i"]
     assert decide("Always", [c("i", INIT, "ended:1", restart="Never"), c()]).phase == "Failed"
+
+
+def test_init_containers_run_again_in_a_new_sandbox() -> None:
+    lost = c(state="ended:137")
+    first = [c("i", INIT, "ended:0", anew=True), c("j", INIT, "ended:0", anew=True), lost]
+    assert decide("Always", first).start == ["i"]
+    assert decide("Always", [c("i", INIT, "running"), first[1], lost]).start == []
+    assert decide("Always", [c("i", INIT, "ended:0"), first[1], lost]).start == ["j"]
+    assert decide("Always", [c("i", INIT, "ended:0"), c("j", INIT, "ended:0"), lost]).start == ["app"]

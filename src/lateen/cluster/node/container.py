@@ -69,7 +69,7 @@ class Container:
         self._probes: TaskOwner | None = None
 
     _image_signal: str | None
-    _changed_spec = False
+    _changed_spec = _anew = False
 
     # What is known
 
@@ -100,6 +100,7 @@ class Container:
             restart=self.spec.get("restartPolicy") or "",
             rules=self.spec.get("restartPolicyRules") or (),
             changed=self._changed_spec,
+            anew=self._anew and not self.starting,
         )
 
     def facts(self) -> ContainerFacts:
@@ -148,6 +149,15 @@ class Container:
             self._held_until = 0.0
 
     # Adoption
+
+    @property
+    def lost(self) -> bool:
+        """Whether its last attempt ended with the node and not by itself."""
+        return self.current is not None and self.current.exit_code is not None and self.current.reason in _NOT_ITS_FAULT
+
+    def begin_anew(self) -> None:
+        """Do again what was done: the pod's sandbox is another one."""
+        self._anew = True
 
     def adopt(self, states: Sequence[ContainerState], reported: Mapping[str, Any] | None) -> None:
         """Take over what the runtime has. ``reported`` is the container's entry in the pod's last written status."""
@@ -213,6 +223,7 @@ class Container:
         if self.current is not None:
             self.failures += 1
         self.number, self.waiting, self._held_until, self._changed_spec = number, None, 0.0, False
+        self._anew = False
         self.attempts = [*self.attempts, state][-_KEPT:]
         self._event("Created", f"Created container: {self.name}", normal=True)
         if state.exit_code is None:

@@ -20,7 +20,7 @@ class Observed:
     """One container: its newest attempt. ``age`` is seconds since it ended (0 while it runs), ``failures`` the restarts in a
     row before it that count for the back-off. ``held`` (seconds) is how long to wait before another try to start. ``restart`` and
     ``rules`` are the container's own restartPolicy and restartPolicyRules, which come before the pod's;
-    ``changed``: it was ended to be started anew as the pod declares it now."""
+    ``changed``: it was ended to be started anew as the pod declares it now; ``anew``: what it did is lost with the sandbox."""
 
     name: str
     kind: str
@@ -34,6 +34,7 @@ class Observed:
     restart: str = ""
     rules: Sequence[Mapping[str, Any]] = ()
     changed: bool = False
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ class _Plan:
 
     def run(self, c: Observed) -> None:
         """Start ``c`` now, or when its back-off is over."""
-        delay = crash_delay(c.failures) if c.attempted else 0.0
+        delay = crash_delay(c.failures) if c.attempted and not c.anew else 0.0
         left = max(delay - c.age, c.held)
         if left > 0:
             self.waits.append(left)
@@ -94,7 +95,7 @@ def decide(policy: str, containers: Sequence[Observed]) -> Steps:
         if c.kind == EPHEMERAL and not c.attempted and not c.running:
             plan.run(c)
     mains = [c for c in containers if c.kind == MAIN]
-    if not any(c.attempted for c in mains):
+    if any(c.anew for c in containers) or not any(c.attempted for c in mains):
         ended = _initialise(plan, policy, containers)
         if ended is not None:
             return ended
@@ -118,8 +119,8 @@ def _initialise(plan: _Plan, policy: str, containers: Sequence[Observed]) -> Ste
                 plan.run(c)
             if not c.started:
                 return plan.steps()
-        elif c.kind == INIT and not (c.attempted and not c.running and c.exit_code == 0):
-            if c.attempted and not c.running and not _again(policy, c):
+        elif c.kind == INIT and (c.anew or not (c.attempted and not c.running and c.exit_code == 0)):
+            if c.attempted and not c.anew and not c.running and not _again(policy, c):
                 return _finish(containers, [c])
             if not c.running:
                 plan.run(c)

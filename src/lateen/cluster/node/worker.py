@@ -254,6 +254,10 @@ class PodWorker:
             container.adopt(mine, reported.get(container.name))
         if not any(c.running for c in self.containers):
             self._traffic = _WAITING
+            if self._policy() != "Never" and any(c.lost for c in self.containers):
+                for container in self.containers:
+                    if container.kind == INIT and container.attempts:
+                        container.begin_anew()
 
     async def _live(self) -> None:
         while not self.ending and not self._phase:
