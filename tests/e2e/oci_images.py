@@ -42,7 +42,7 @@ GROUP = "root:x:0:\nweb:x:102:\nextra:x:103:web\n"
 
 def need(*packages: str) -> None:
     """Install Debian packages when root, or skip with the reason."""
-    programs = {"busybox-static": "busybox", "nginx-light": "nginx"}
+    programs = {"busybox-static": "busybox", "nginx-light": "nginx", "apache2-utils": "htpasswd"}
     missing = [p for p in packages if shutil.which(programs.get(p, p), path="/usr/bin:/bin:/usr/sbin:/sbin") is None]
     if not missing:
         return

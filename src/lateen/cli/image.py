@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lateen.cli.options import Format, Output
-from lateen.cli.output import emit, say, table
-from lateen.errors import FailedError
+from lateen.cli.output import emit, note, say, table
+from lateen.errors import FailedError, InputError
 
 if TYPE_CHECKING:
     from lateen.images.layout import Image, ImageStore
+    from lateen.images.registry.pull import Access
 
 app = typer.Typer(no_args_is_help=True, help="Images: list, import, pull, push and remove.")
 
@@ -55,6 +56,54 @@ def list_images(output: Output = Format.text) -> None:
 
 
 @app.command()
+def pull(
+    names: Annotated[list[str], typer.Argument(help="Images: [registry/]name[:tag][@sha256:...].")],
+    output: Output = Format.text,
+) -> None:
+    """Fetch images from their registries, as whom docker or podman is logged in."""
+    import asyncio
+
+    from lateen.images.reference import parse
+    from lateen.images.registry.pull import pull
+
+    references, here, access = [parse(name) for name in names], store(), access_to_registries()
+    tell = note if output is Format.text else lambda _: None
+
+    async def all_of_them() -> list[Image]:
+        return [await pull(here, reference, access, tell) for reference in references]
+
+    _show(asyncio.run(all_of_them()), output)
+
+
+@app.command()
+def push(
+    names: Annotated[list[str], typer.Argument(help="Images of the store.")],
+    destination: Annotated[str, typer.Option("--as", help="Push one image under this name.")] = "",
+    output: Output = Format.text,
+) -> None:
+    """Give images to their registries. Blobs that a registry has are not sent again."""
+    import asyncio
+    from dataclasses import asdict
+
+    from lateen.images.reference import parse
+    from lateen.images.registry.push import Pushed, push
+
+    if destination and len(names) != 1:
+        raise InputError(f"--as names one image, {len(names)} are to be pushed", hint="push them one by one")
+    here, access = store(), access_to_registries()
+    work = [(_found(here, name), parse(destination or name)) for name in names]
+    tell = note if output is Format.text else lambda _: None
+
+    async def all_of_them() -> list[Pushed]:
+        return [await push(here, image, reference, access, tell) for image, reference in work]
+
+    done = asyncio.run(all_of_them())
+    if not emit([asdict(pushed) for pushed in done], output):
+        for pushed in done:
+            say(f"pushed {pushed.reference}")
+
+
+@app.command()
 def remove(
     names: Annotated[list[str], typer.Argument(help="Names as `lateen image list` shows them.")],
 ) -> None:
@@ -69,6 +118,22 @@ def remove(
     say(f"freed {size(freed.bytes)}")
     if len(gone) < len(set(names)):
         raise FailedError(f"{len(set(names)) - len(gone)} of the names are not in the store; see `lateen image list`")
+
+
+def _found(here: ImageStore, name: str) -> Image:
+    image = here.resolve(name)
+    if image is None:
+        raise InputError(f"there is no image {name} in the store", hint="see `lateen image list`")
+    return image
+
+
+def access_to_registries() -> Access:
+    """Registries as this user's files describe them."""
+    from lateen.images.registry import credentials, settings
+    from lateen.images.registry.pull import Access
+    from lateen.server import home
+
+    return Access(settings=settings.read(home.home() / "registries.yaml"), keyring=credentials.own())
 
 
 def _show(images: Sequence[Image], output: Format) -> None:

@@ -230,6 +230,8 @@ class Cluster:
         images = StoreImages(
             ImageStore(self.settings.images),
             cluster=self.settings.folder,
+            clock=self.clock,
+            registries=self.settings.images.parent / "registries.yaml",
             layered=self.settings.runtime != PROCESS and containers,
         )
         # One for all nodes: it alone knows which addresses of the slice are taken.

@@ -20,7 +20,7 @@ from lateen.errors import FailedError, InputError
 from lateen.images import platform
 from lateen.images.blobs import BlobWriter
 from lateen.images.layout import LAYER, NAME, REF_NAME, Image, ImageStore
-from lateen.images.reference import Digest, parse
+from lateen.images.reference import Digest, checked_digest, parse
 
 _PIECE = 1 << 20
 _PLAIN = "application/vnd.oci.image.layer.v1.tar"
@@ -99,10 +99,7 @@ def _copy_manifest(store: ImageStore, files: _Files, descriptor: Mapping[str, An
 
 
 def _place(digest: str) -> str:
-    algorithm, _, name = digest.partition(":")
-    if algorithm != "sha256" or len(name) != 64 or not name.isalnum():
-        raise FailedError(f"the archive names {digest!r}: only sha256 digests are known")
-    return f"blobs/sha256/{name}"
+    return f"blobs/sha256/{checked_digest(digest).removeprefix('sha256:')}"
 
 
 def _own_names(annotations: Mapping[str, str]) -> list[str]:

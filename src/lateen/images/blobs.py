@@ -48,7 +48,7 @@ class BlobWriter:
         handle, name = tempfile.mkstemp(dir=self._folder, prefix=".blob-")
         return Path(name), os.fdopen(handle, "r+b"), False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """The next bytes."""
         self._file.write(data)
         self._hash.update(data)

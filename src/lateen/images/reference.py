@@ -9,12 +9,13 @@ import re
 from dataclasses import dataclass
 from typing import NewType
 
-from lateen.errors import InputError
+from lateen.errors import FailedError, InputError
 
 Digest = NewType("Digest", str)
 
 HUB = "docker.io"
 
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?::\d+)?|[A-Za-z0-9-]+:\d+"
 _REFERENCE = re.compile(
@@ -46,6 +47,13 @@ class Reference:
 
     def __str__(self) -> str:
         return self.repository + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def checked_digest(text: object) -> Digest:
+    """A digest from outside. FailedError unless it is a SHA-256."""
+    if not isinstance(text, str) or not _DIGEST.fullmatch(text):
+        raise FailedError(f"{text!r} is no digest: only sha256 is known")
+    return Digest(text)
 
 
 def _is_host(text: str) -> bool:

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from lateen.aio.tasks import TaskOwner
+from lateen.cluster.node import image_words, signals, termination
 from lateen.cluster.node import probe as probing
-from lateen.cluster.node import signals, termination
 from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.decide import EPHEMERAL, MAIN, SIDECAR, Observed
 from lateen.cluster.node.environment import ConfigError, Sources, environment, expand, references
 from lateen.cluster.node.identity import HOSTS, kernel_name, managed_hosts
 from lateen.cluster.node.networks.loopback import anywhere, holder
 from lateen.cluster.node.prober import Prober, Reports
-from lateen.cluster.node.seam import ContainerSpec, ContainerState, ImageError, LocalImage, Mount, PodAddress
+from lateen.cluster.node.seam import ContainerSpec, ContainerState, ImageError, LocalImage, Mount, PodAddress, Puller
 from lateen.cluster.node.status import ContainerFacts
 from lateen.cluster.node.timing import Deadline
 from lateen.cluster.node.volumes import Volumes
@@ -213,9 +213,7 @@ class Container:
             self._changed()
 
     async def _try_start(self) -> None:
-        image = await self._context.images.ensure(self.spec.get("image", ""), self._pull_policy())
-        if self._image_failures or self.number < 0:
-            self._event("Pulled", f'Container image "{self.spec.get("image", "")}" already present on machine', normal=True)
+        image = await self._image()
         self._image_failures, self.image_id, self._image_signal = 0, image.digest, image.stop_signal
         number = self.number + 1
         spec = await self._prepare(image, number)
@@ -232,6 +230,29 @@ class Container:
         else:
             self._event("Failed", f"Error: failed to start container {self.name}: {state.message}")
         await self._prune(number)
+
+    async def _image(self) -> LocalImage:
+        """Found here or pulled, with the events that say so."""
+        ref = self.spec.get("image", "")
+        puller = Puller(begins=lambda: self._event("Pulling", f'Pulling image "{ref}"', normal=True), secrets=self._pull_secrets)
+        image = await self._context.images.ensure(ref, self._pull_policy(), puller)
+        if image.pulled is not None:
+            self._event("Pulled", image_words.pulled(ref, image.pulled), normal=True)
+        elif self._image_failures or self.number < 0:
+            self._event("Pulled", f'Container image "{ref}" already present on machine', normal=True)
+        return image
+
+    async def _pull_secrets(self) -> list[Object]:
+        """The pod's pull secrets; a missing one is told and does without."""
+        pod = self._pod()
+        names = [s["name"] for s in (pod.get("spec") or {}).get("imagePullSecrets") or () if s.get("name")]
+        found = {name: await self._get(SECRETS, name, meta(pod).get("namespace", "")) for name in dict.fromkeys(names)}
+        if lost := [name for name, secret in found.items() if secret is None]:
+            message = (
+                f"Unable to retrieve some image pull secrets ({', '.join(lost)}); attempting to pull the image may not succeed."
+            )
+            self._event("FailedToRetrieveImagePullSecret", message)
+        return [secret for secret in found.values() if secret is not None]
 
     def _pull_policy(self) -> str:
         return str(self.spec.get("imagePullPolicy") or "IfNotPresent")
@@ -315,14 +336,13 @@ class Container:
         delay = min(_IMAGE_MOST, _IMAGE_FIRST * 2**self._image_failures)
         ref = self.spec.get("image", "")
         if error.reason == "ErrImagePull":
-            if self._image_failures == 0:
-                self._event("Failed", f'Failed to pull image "{ref}": {error}')
-                self._event("Failed", "Error: ErrImagePull")
+            self._event("Failed", f'Failed to pull image "{ref}": {error}')
             self._hold("ErrImagePull", str(error), delay)
             self._owner.start(self._pull_backs_off(ref, str(error)), f"image {self.name}")
         else:
-            self._event("Failed" if error.reason == "ErrImageNeverPull" else "InspectFailed", str(error))
+            self._event("InspectFailed" if error.reason == "InvalidImageName" else error.reason, str(error))
             self._hold(error.reason, str(error), delay)
+        self._event("Failed", f"Error: {error.reason}")
         self._image_failures += 1
 
     async def _pull_backs_off(self, ref: str, message: str) -> None:
@@ -331,6 +351,7 @@ class Container:
         if self.waiting is not None and self.waiting[0] == "ErrImagePull":
             self.waiting = ("ImagePullBackOff", f'Back-off pulling image "{ref}": ErrImagePull: {message}')
             self._event("BackOff", f'Back-off pulling image "{ref}"', normal=True)
+            self._event("Failed", "Error: ImagePullBackOff")
             self._changed()
 
     def _hold(self, reason: str, message: str, seconds: float) -> None:

@@ -1,16 +1,26 @@
-"""Images for the node agent, from the local image store: no registry is asked in this version. Implements ``seam.Images``."""
+"""Images for the node agent: from the local image store, or pulled into it as the pod's policy says. Implements ``seam.Images``.
+
+What was built or imported here is the answer to its name, whatever the policy: only what came from a registry is asked for again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from lateen.cluster.node.seam import ImageError, LocalImage
+from lateen.aio.clock import Clock
+from lateen.cluster.node.seam import ImageError, LocalImage, Pulled, Puller
 from lateen.errors import FailedError, InputError
 from lateen.images import layers, prune
 from lateen.images.layout import BASE_LABEL, Image, ImageStore
+from lateen.images.reference import Reference, parse
+from lateen.images.registry import credentials
+from lateen.images.registry import settings as registry_settings
+from lateen.images.registry.pull import Access, pull
 
 
 class StoreImages:
@@ -19,27 +29,55 @@ class StoreImages:
     ``cluster`` is the cluster's folder: in its name the store keeps what pods use. ``layered``: images with a root file system of
     their own are given as layers, for a runtime that stacks them."""
 
-    def __init__(self, store: ImageStore, *, cluster: Path, layered: bool = False) -> None:
-        self._store, self._cluster, self._layered = store, cluster, layered
+    def __init__(self, store: ImageStore, *, cluster: Path, clock: Clock, registries: Path, layered: bool = False) -> None:
+        self._store, self._cluster, self._clock, self._layered = store, cluster, clock, layered
+        self._registries = registries
         self._known: dict[str, LocalImage] = {}
         self._unpacking = asyncio.Lock()
+        self._pulling: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def ensure(self, ref: str, policy: str) -> LocalImage:
+    async def ensure(self, ref: str, policy: str, puller: Puller | None = None) -> LocalImage:
+        try:
+            reference = parse(ref)
+        except InputError as error:
+            message = f'Failed to apply default image tag "{ref}": couldn\'t parse image name "{ref}": invalid reference format'
+            raise ImageError("InvalidImageName", message) from error
+        image = await self._present(ref, policy)
+        if image is not None:
+            return await self._unpacked(image)
+        if policy == "Never" or puller is None:
+            raise ImageError("ErrImageNeverPull", f'Container image "{ref}" is not present with pull policy of Never')
+        return await self._pull(reference, policy, puller)
+
+    async def _present(self, ref: str, policy: str) -> Image | None:
+        """What is here and need not be asked for: with Always, what was made or brought here, and what a digest names."""
         try:
             image = await asyncio.to_thread(self._store.resolve, ref)
-        except InputError as error:
-            raise ImageError("InvalidImageName", f'Failed to apply default image tag "{ref}": {error.message}') from error
-        except FailedError as error:
-            raise ImageError("ErrImagePull", str(error)) from error
-        if image is None:
-            if policy == "Never":
-                raise ImageError("ErrImageNeverPull", f'Container image "{ref}" is not present with pull policy of Never')
-            raise ImageError(
-                "ErrImagePull",
-                f'image "{ref}" is not in the local store {self._store.root}, and this runtime pulls from no registry: '
-                "build it with `lateen build`, or load it there",
-            )
-        return await self._unpacked(image)
+        except FailedError:  # damaged: it is pulled again
+            return None
+        return None if policy == "Always" and image is not None and image.pulled else image
+
+    async def _pull(self, reference: Reference, policy: str, puller: Puller) -> LocalImage:
+        """From a registry, one pull per name at a time: who waited for another's takes that."""
+        asked = self._clock.monotonic()
+        turn = self._pulling.setdefault(str(reference), asyncio.Lock())
+        puller.begins()
+        waited = turn.locked()
+        async with turn:
+            began = self._clock.monotonic()
+            image = await self._present(str(reference), "IfNotPresent" if waited else policy)
+            try:
+                image = image or await pull(self._store, reference, await self._access(puller))
+            except (FailedError, InputError, OSError) as error:
+                raise ImageError("ErrImagePull", str(error)) from error
+        local = await self._unpacked(image)
+        now = self._clock.monotonic()
+        return replace(local, pulled=Pulled(seconds=now - began, waited=now - asked, size=image.size))
+
+    async def _access(self, puller: Puller) -> Access:
+        settings = await asyncio.to_thread(registry_settings.read, self._registries)
+        keyring = credentials.of_secrets(await puller.secrets()) | await asyncio.to_thread(credentials.own)
+        return Access(settings=settings, keyring=keyring, clock=self._clock)
 
     async def _unpacked(self, image: Image) -> LocalImage:
         known = self._known.get(image.digest)
@@ -89,6 +127,6 @@ def _local(image: Image, rootfs: Path | None, unpacked: Sequence[Path]) -> Local
 class HostImages:
     """Every reference is the host's own root: for tests and for programs that are installed on the machine."""
 
-    async def ensure(self, ref: str, policy: str) -> LocalImage:
+    async def ensure(self, ref: str, policy: str, puller: Puller | None = None) -> LocalImage:
         path = os.environ.get("PATH", os.defpath)
         return LocalImage(digest="sha256:" + "0" * 64, rootfs=None, env={"PATH": path})

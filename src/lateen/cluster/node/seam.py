@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -117,6 +117,24 @@ class LocalImage:
     user: str = ""
     layers: Sequence[Path] = ()
     stop_signal: str = ""
+    pulled: Pulled | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """How an image was just pulled: seconds for the pull and with waiting for others; bytes of its layers."""
+
+    seconds: float
+    waited: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Puller:
+    """For whom an image is pulled: ``begins`` is told before a registry is asked, ``secrets`` gives the pod's pull secrets."""
+
+    begins: Callable[[], None]
+    secrets: Callable[[], Awaitable[Sequence[Object]]]
 
 
 class ImageError(FailedError):
@@ -130,8 +148,9 @@ class ImageError(FailedError):
 class Images(Protocol):
     """Where images come from."""
 
-    async def ensure(self, ref: str, policy: str) -> LocalImage:
-        """The image, unpacked. ``policy`` is Always, IfNotPresent or Never. ImageError with a message a person can act on."""
+    async def ensure(self, ref: str, policy: str, puller: Puller | None = None) -> LocalImage:
+        """The image, unpacked. ``policy`` is Always, IfNotPresent or Never. Without ``puller`` it is as with Never. ImageError with
+        a message a person can act on."""
         ...
 
 
