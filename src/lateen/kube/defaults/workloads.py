@@ -95,8 +95,24 @@ def cron_job(obj: Object) -> None:
 
 
 def autoscaler(obj: Object) -> None:
-    """HorizontalPodAutoscaler."""
-    fill(part(obj, "spec"), minReplicas=1)
+    """HorizontalPodAutoscaler. Its behavior gets defaults only where there is some."""
+    spec = part(obj, "spec")
+    fill(spec, minReplicas=1)
+    if not spec.get("metrics"):
+        target = {"type": "Utilization", "averageUtilization": 80}
+        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+    if spec.get("behavior") is not None:
+        _scaling(part(spec["behavior"], "scaleUp"), _FASTER, stabilizationWindowSeconds=0)
+        _scaling(part(spec["behavior"], "scaleDown"), (("Percent", 100),))
+
+
+def _scaling(rules: Object, policies: tuple[tuple[str, int], ...], **more: int) -> None:
+    fill(rules, selectPolicy="Max", **more)
+    if not rules.get("policies"):
+        rules["policies"] = [{"type": kind, "value": value, "periodSeconds": 15} for kind, value in policies]
+
+
+_FASTER = (("Pods", 4), ("Percent", 100))
 
 
 def pod_template(obj: Object) -> None:
