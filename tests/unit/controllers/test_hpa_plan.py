@@ -111,10 +111,24 @@ def ago(seconds: float) -> datetime:
             8,
             "ReadyForNewScale ScaleDownLimit",
         ),
-        (hpa(scaleDown={"selectPolicy": "Disabled", "stabilizationWindowSeconds": 0}), plan.Past(), 10, 2, 10, "ReadyForNewScale ScaleDownLimit"),
-        (hpa(scaleUp={"stabilizationWindowSeconds": 60}), plan.Past(recommended=[(ago(30), 3)]), 2, 9, 3, "ScaleUpStabilized DesiredWithinRange"),
+        (
+            hpa(scaleDown={"selectPolicy": "Disabled", "stabilizationWindowSeconds": 0}),
+            plan.Past(),
+            10,
+            2,
+            10,
+            "ReadyForNewScale ScaleDownLimit",
+        ),
+        (
+            hpa(scaleUp={"stabilizationWindowSeconds": 60}),
+            plan.Past(recommended=[(ago(30), 3)]),
+            2,
+            9,
+            3,
+            "ScaleUpStabilized DesiredWithinRange",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_given(made: Object, past: plan.Past, current: int, desired: int, replicas: int, reasons: str) -> None:
     found = plan.given(made, past, desired, current, NOW)
     assert found.replicas == replicas
