@@ -34,6 +34,8 @@ from lateen.cluster.api.server import ApiServer
 from lateen.cluster.api.user import ADMIN, UserInfo
 from lateen.cluster.controllers.kit import Kit, Settings
 from lateen.cluster.controllers.volumes import STANDARD
+from lateen.cluster.dns.feed import DnsFeed, DnsSettings
+from lateen.cluster.dns.sockets import DNS_HOST, hindrance, opener, place
 from lateen.cluster.machine import Machine
 from lateen.cluster.node.agent import NodeAgent, NodeSettings
 from lateen.cluster.node.eviction_plan import DEFAULT as EVICTION
@@ -70,7 +72,8 @@ MASTERS = ("system:masters", "system:authenticated")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootSettings:
     """What to boot. ``socket`` gives short socket paths by purpose; ``api_port`` 0 takes a free one. ``network``, if given, is the
-    keeper of namespaces for this cluster alone (netns); else pods are on the machine's loopback network."""
+    keeper of namespaces for this cluster alone (netns); else pods are on the machine's loopback network. ``system`` owns the DNS
+    server's process; without it there is no DNS."""
 
     name: str
     folder: Path
@@ -85,6 +88,7 @@ class BootSettings:
     network: NetworkClient | None = None
     runtime: str = AUTO
     eviction_hard: str = EVICTION
+    system: ShimClient | None = None
     unprivileged_start: int = field(default_factory=lambda: unprivileged_start())
 
     @property
@@ -118,6 +122,7 @@ class Cluster:
         self.machine: Machine | None = None
         self.hollow: HollowNodes | None = None
         self.server = ""
+        self._dns_address = ""
         self._owner = TaskOwner(f"cluster {settings.name}")
         self._turns = Turns(_AT_ONCE)
         self._storage: Storage | None = None
@@ -236,6 +241,7 @@ class Cluster:
         )
         # One for all nodes: it alone knows which addresses of the slice are taken.
         network = await self._network()
+        dns = await self._start_dns()
         self.machine = Machine(self.settings.nodes, lambda name: self._node(name, images, network, gate or OpenGate()))
         if self.settings.fake_nodes:
             names = [f"fake-{i}" for i in range(self.settings.fake_nodes)]
@@ -244,6 +250,8 @@ class Cluster:
             )
             self._owner.start(self.hollow.run(), "hollow nodes")
         await self.machine.start(self.informers)
+        if dns is not None:
+            await dns.ready()
         if self.hollow:
             await self.hollow.ready.wait()
         # What is alive now lives as long as the cluster: the collector need not look at it again and again.
@@ -256,6 +264,29 @@ class Cluster:
         network = NetnsNetwork(s.network, pods=s.pods, services=s.services)
         await network.start()
         return network
+
+    async def _start_dns(self) -> DnsFeed | None:
+        """Let the DNS server be started; None where there can be none."""
+        s = self.settings
+        if s.system is None:
+            return None
+        await s.system.connect()
+        address = str(s.services[DNS_HOST])
+        if problem := hindrance(address, s.system, s.network, s.unprivileged_start):
+            log.warning("there is no DNS in the cluster: %s", problem)
+            return None
+        settings = DnsSettings(
+            socket=s.socket("dns"),
+            log=s.folder / "system" / "dns.log",
+            opener=opener(s.network),
+            place=place(s.network),
+            own=(s.pods, s.services),
+        )
+        client = self.client_for("system:lateen:dns", MASTERS, manager="lateen-dns")
+        feed = DnsFeed(settings, client=client, informers=self.informers, shim=s.system, clock=self.clock)
+        self._dns_address = await feed.install(address)
+        self._owner.start(feed.run(), "dns")
+        return feed
 
     def _node(self, name: str, images: StoreImages, network: PodNetwork, gate: Gate) -> tuple[ShimClient, NodeAgent]:
         s, folder = self.settings, self.settings.folder / "nodes" / name
@@ -274,6 +305,8 @@ class Cluster:
                 unprivileged_start=0 if s.own_network else self.settings.unprivileged_start,
                 lease_every=self.settings.node_grace / 4,
                 eviction_hard=s.eviction_hard,
+                cluster_dns=self._dns_address,
+                own_network=s.own_network,
             ),
             client=self.client_for(f"system:node:{name}", MASTERS, manager="kubelet"),
             informers=self.informers,

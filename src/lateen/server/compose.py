@@ -114,6 +114,7 @@ class Composition:
             node_grace=s["node_grace"],
             network=self._network,
             runtime=s["runtime"],
+            system=self._system,
             **({"eviction_hard": s["eviction_hard"]} if s.get("eviction_hard") is not None else {}),
         )
 

@@ -53,6 +53,8 @@ class NodeSettings:
     unprivileged_start: int = 0
     lease_every: float = RENEW
     labels: Mapping[str, str] | None = None
+    cluster_dns: str = ""
+    own_network: bool = False
     eviction_hard: str = DEFAULT
 
 
@@ -106,6 +108,8 @@ class NodeAgent:
             recorder=self._recorder,
             allocatable=resources,
             unprivileged_start=settings.unprivileged_start,
+            cluster_dns=settings.cluster_dns,
+            own_network=settings.own_network,
             refuses=lambda pod: self.evictor.refuses(pod),
             others=self._given_to_others,
         )

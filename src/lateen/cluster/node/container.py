@@ -22,7 +22,7 @@ from lateen.cluster.node import probe as probing
 from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.decide import EPHEMERAL, MAIN, SIDECAR, Observed
 from lateen.cluster.node.environment import ConfigError, Sources, environment, expand, references
-from lateen.cluster.node.identity import HOSTS, kernel_name, managed_hosts
+from lateen.cluster.node.identity import HOSTS, RESOLV, kernel_name, managed_hosts, managed_resolv
 from lateen.cluster.node.networks.loopback import anywhere, holder
 from lateen.cluster.node.prober import Prober, Reports
 from lateen.cluster.node.seam import ContainerSpec, ContainerState, ImageError, LocalImage, Mount, PodAddress, Puller
@@ -31,6 +31,7 @@ from lateen.cluster.node.timing import Deadline
 from lateen.cluster.node.volumes import Volumes
 from lateen.errors import FailedError, LateenError, NotFoundError
 from lateen.kube.meta import Object, meta, parse_time, uid_of
+from lateen.kube.resolv import Resolv, parse_resolv
 from lateen.kube.resources import CONFIGMAPS, SECRETS, SERVICES, Resource
 
 log = logging.getLogger(__name__)
@@ -293,7 +294,7 @@ class Container:
         )
 
     def _mounts(self, pod: Object, number: int, env: Mapping[str, str]) -> list[Mount]:
-        """Volumes, the file for a last message, and the pod's /etc/hosts. Blocking."""
+        """Volumes, the file for a last message, and the pod's /etc/hosts and /etc/resolv.conf. Blocking."""
         mounts = list(self._volumes.mounts(self.spec, lambda text: expand(text, env)))
         taken = {m.target.rstrip("/") for m in mounts}
         target = self.spec.get("terminationMessagePath") or termination.DEFAULT_PATH
@@ -301,11 +302,27 @@ class Container:
             mounts.append(Mount(source=termination.prepare(self._last_words(number)), target=target))
         hosts = managed_hosts(pod, self.spec, _read(Path(HOSTS)))
         if hosts is not None:
-            path = self._context.pod_folder(uid_of(pod)) / "etc-hosts"
-            path.write_text(hosts)
-            only_read = bool((self.spec.get("securityContext") or {}).get("readOnlyRootFilesystem"))
-            mounts.append(Mount(source=path, target=HOSTS, read_only=only_read))
+            mounts.append(self._managed_file(pod, "etc-hosts", hosts, HOSTS))
+        resolv = managed_resolv(pod, self.spec, self._node_resolv(), cluster_dns=self._context.cluster_dns)
+        if resolv is not None:
+            text, warnings = resolv
+            mounts.append(self._managed_file(pod, "etc-resolv.conf", text, RESOLV))
+            for warning in warnings:
+                self._event("DNSConfigForming", warning)
         return mounts
+
+    def _managed_file(self, pod: Object, name: str, text: str, target: str) -> Mount:
+        """A file that all containers of the pod share."""
+        path = self._context.pod_folder(uid_of(pod)) / name
+        path.write_text(text)
+        only_read = bool((self.spec.get("securityContext") or {}).get("readOnlyRootFilesystem"))
+        return Mount(source=path, target=target, read_only=only_read)
+
+    def _node_resolv(self) -> Resolv:
+        """The machine's file; where its resolvers cannot be reached from pods, the cluster's server stands for them."""
+        found = parse_resolv(_read(Path(RESOLV)))
+        dns = self._context.cluster_dns
+        return replace(found, nameservers=(dns,)) if dns and self._context.own_network else found
 
     def _last_words(self, number: int) -> Path:
         """What the container sees at its terminationMessagePath."""

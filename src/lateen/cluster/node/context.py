@@ -18,7 +18,8 @@ from lateen.reconcile.events import Recorder
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeContext:
     """``folder`` is the node's own; ``refuses`` says why a new pod cannot be taken now, or '';
-    ``others`` is what all other pods were given; ``unprivileged_start`` is 0 where every port can be bound (see kube.addresses)."""
+    ``others`` is what all other pods were given; ``unprivileged_start`` is 0 where every port can be bound (see kube.addresses).
+    ``cluster_dns`` is where pods ask for names, '' without DNS; ``own_network``: pods do not see the machine's."""
 
     node: str
     folder: Path
@@ -31,6 +32,8 @@ class NodeContext:
     recorder: Recorder
     allocatable: Mapping[str, str]
     unprivileged_start: int = 0
+    cluster_dns: str = ""
+    own_network: bool = False
     refuses: Callable[[Object], str] = lambda pod: ""
     others: Callable[[Object], Mapping[str, Fraction]] = lambda pod: {"cpu": Fraction(0), "memory": Fraction(0)}
 

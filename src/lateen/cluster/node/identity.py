@@ -1,5 +1,5 @@
-"""What a pod calls itself: its host name and /etc/hosts. Pure. Used by ``container`` for the files and variables, and by the
-runtimes for the host name of the pod's namespace. DNS itself is somebody else's.
+"""What a pod calls itself, and how it finds others: its host name, /etc/hosts, /etc/resolv.conf. Pure. Used by ``container`` for
+the files and variables, and by the runtimes for the host name of the pod's namespace. DNS itself is ``cluster.dns``.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from lateen.errors import FailedError
 from lateen.kube.meta import Object, meta
+from lateen.kube.resolv import Resolv, limited, pod_resolv
 
 CLUSTER_DOMAIN = "cluster.local"
-HOSTS = "/etc/hosts"
+HOSTS, RESOLV = "/etc/hosts", "/etc/resolv.conf"
 _LABEL_MOST = 63
 _NAME_MOST = 64
 _LOCAL = (
@@ -53,11 +54,26 @@ def kernel_name(pod: Object) -> str:
 
 def managed_hosts(pod: Object, container: Mapping[str, object], hosts: str) -> str | None:
     """/etc/hosts for a container, None where it mounts its own. ``hosts`` is the node's file: pods of its network start from it."""
-    mounts: Sequence[Mapping[str, str]] = container.get("volumeMounts") or ()  # type: ignore[assignment]
-    if any(m["mountPath"].rstrip("/") == HOSTS for m in mounts):
+    if mounts_own(container, HOSTS):
         return None
     spec = pod.get("spec") or {}
     return (_nodes(hosts) if spec.get("hostNetwork") else _own(pod)) + _aliases(spec.get("hostAliases") or ())
+
+
+def mounts_own(container: Mapping[str, object], path: str) -> bool:
+    """Whether the container brings a file of its own for ``path``."""
+    mounts: Sequence[Mapping[str, str]] = container.get("volumeMounts") or ()  # type: ignore[assignment]
+    return any(m["mountPath"].rstrip("/") == path for m in mounts)
+
+
+def managed_resolv(pod: Object, container: Mapping[str, object], node: Resolv, *, cluster_dns: str) -> tuple[str, list[str]] | None:
+    """(/etc/resolv.conf, what to warn of) for a container; None where it has the node's file or mounts its own."""
+    spec = pod.get("spec") or {}
+    as_it_is = not cluster_dns and not spec.get("dnsConfig") and spec.get("dnsPolicy") != "None"
+    if as_it_is or mounts_own(container, RESOLV):
+        return None
+    wanted, said = limited(pod_resolv(pod, node, cluster_dns=cluster_dns, domain=CLUSTER_DOMAIN))
+    return wanted.text(), said
 
 
 def _nodes(hosts: str) -> str:

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from lateen.kube.addresses import bindable_port
-from lateen.kube.meta import Object, key_of
+from lateen.kube.meta import Object, key_of, labels_of
 from lateen.traffic.ir import Endpoint, Health, PortKey, Protocol, Service, ServicePort
 
 SERVICE_LABEL = "kubernetes.io/service-name"
+PROXY_LABEL = "service.kubernetes.io/service-proxy-name"
 _NAMED = {"http": Protocol.HTTP, "http2": Protocol.HTTP2, "h2c": Protocol.HTTP2, "grpc": Protocol.GRPC}
 _DECLARED = {**_NAMED, "kubernetes.io/h2c": Protocol.HTTP2, "kubernetes.io/ws": Protocol.HTTP}
 
@@ -30,13 +31,14 @@ def protocol_of(port: Object) -> Protocol:
 def translate_service(
     service: Object, slices: Iterable[Object], *, unprivileged_start: int = 0, drained: frozenset[str] = frozenset()
 ) -> Service | None:
-    """The service, or None if no proxy has anything to do with it (no TCP port, or ExternalName).
+    """The service, or None if no proxy has anything to do with it (no TCP port, ExternalName, or
+    a label that gives it to another proxy).
 
     ``drained`` are UIDs of pods that must not be a last resort any more.
     """
     spec = service.get("spec") or {}
     ports = [p for p in spec.get("ports") or () if (p.get("protocol") or "TCP") == "TCP"]
-    if spec.get("type") == "ExternalName" or not ports:
+    if spec.get("type") == "ExternalName" or not ports or PROXY_LABEL in labels_of(service):
         return None
     key = key_of(service)
     ordered = sorted(slices, key=key_of)
