@@ -56,8 +56,11 @@ class NetCluster:
         self.kubectl("wait", "--for=condition=Ready", "--timeout=30s", *(f"pod/{p}" for p in pods))
 
     def process(self, name: str) -> int:
-        """The pid of what the ``system`` shim owns under this name."""
-        return int(json.loads((self.folder / f"system/processes/{name}.json").read_text())["pid"])
+        """The pid of what the ``system`` shim owns under this name, 0 if there is nothing just now."""
+        try:
+            return int(json.loads((self.folder / f"system/processes/{name}.json").read_text())["pid"])
+        except FileNotFoundError:
+            return 0
 
 
 def pod(name: str, code: str = "import time; time.sleep(1000)", *argv: str, labels: Any = None, **spec: Any) -> dict[str, Any]:
