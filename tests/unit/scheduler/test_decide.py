@@ -69,12 +69,17 @@ def tell(story: dict[str, Any]) -> dict[str, str]:
     for kind, objects in (story.get("storage") or {}).items():
         for obj in objects:
             cluster.set_storage(kind, obj)
+    for budget in story.get("budgets") or ():
+        cluster.set_budget(budget)
     for made, on in pods_of(story):
         if on:
             cluster.set_pod(made, on)
             continue
         decision = planner.decide(made)
         outcome[made["metadata"]["name"]] = decision.node or decision.message
+        if found := decision.preemption:
+            victims = ", ".join(p.key.name for p in found.victims)
+            outcome[made["metadata"]["name"]] += f" [on {found.node} instead of {victims}]"
         if decision.node:
             cluster.set_pod(made, decision.node)
     return outcome

@@ -178,3 +178,37 @@ async def test_a_binding_that_fails_is_taken_back(world: World) -> None:
     await world.pod("a")
     assert node_of(await world.until(node_of, "a")) == "n1"
     assert refused == 1
+
+
+async def test_an_important_pod_takes_the_place_of_another(world: World) -> None:
+    await world.node("n1", cpu="1")
+    important = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 1000}
+    await world.client.raw("POST", "/apis/scheduling.k8s.io/v1/priorityclasses", body=important)
+    await world.pod("low")
+    await world.until(node_of, "low")
+    await world.pod("high", priorityClassName="high")
+    leaving = await world.until(lambda p: p["metadata"].get("deletionTimestamp"), "low")
+    target = condition(leaving["status"]["conditions"], "DisruptionTarget") or {}
+    assert target["reason"] == "PreemptionByScheduler"
+    waiting = await world.until(lambda p: (p.get("status") or {}).get("nominatedNodeName"), "high")
+    assert waiting["status"]["nominatedNodeName"] == "n1"
+    await world.pod("rival")  # it may not slip in where room is being made
+    await world.clock.advance(5)
+    assert [node_of(await world.get(n)) for n in ("high", "rival")] == ["", ""]
+    await world.client.delete(PODS, "low", "default", grace_seconds=0)
+    await world.until(node_of, "high")
+    assert node_of(await world.get("rival")) == ""
+    assert await world.messages("Preempted") == [f"Preempted by pod {waiting['metadata']['uid']} on node n1"]
+
+
+async def test_a_pod_that_never_preempts_waits(world: World) -> None:
+    await world.node("n1", cpu="1")
+    polite = {"metadata": {"name": "polite"}, "value": 1000, "preemptionPolicy": "Never"}
+    body = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", **polite}
+    await world.client.raw("POST", "/apis/scheduling.k8s.io/v1/priorityclasses", body=body)
+    await world.pod("low")
+    await world.until(node_of, "low")
+    await world.pod("high", priorityClassName="polite")
+    pod = await world.until(refusal, "high")
+    assert refusal(pod) == "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never."
+    assert "deletionTimestamp" not in (await world.get("low"))["metadata"]

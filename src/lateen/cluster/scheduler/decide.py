@@ -11,7 +11,7 @@ pods to the domain it lies in, and a plan keeps the sums.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from lateen.cluster.scheduler.filters import (
     standing_score,
     suits,
 )
+from lateen.cluster.scheduler.preemption import Preemption, choose, leaving
 from lateen.cluster.scheduler.state import Cluster, NodeFacts, NodeState, selects
 from lateen.cluster.scheduler.volumes import VolumeNeeds, volume_needs
 from lateen.kube.meta import Object
@@ -40,11 +41,13 @@ REPELLED_REASON = "node(s) didn't satisfy existing pods anti-affinity rules"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """``node``, or empty with the ``message`` for the pod's PodScheduled condition. ``unbound`` claims wait for the node."""
+    """``node``, or empty with the ``message`` for the pod's PodScheduled condition. ``unbound`` claims wait for the node.
+    ``preemption``: the pods that have to go first."""
 
     node: str = ""
     message: str = ""
     unbound: tuple[str, ...] = ()
+    preemption: Preemption | None = None
 
 
 class Planner:
@@ -56,7 +59,8 @@ class Planner:
 
     def decide(self, pod: Object) -> Decision:
         """Where ``pod`` goes now. Nothing is changed."""
-        return self._plan(self.cluster.demand(pod)).decide()
+        spec, nominated = pod["spec"], (pod.get("status") or {}).get("nominatedNodeName") or ""
+        return self._plan(self.cluster.demand(pod)).decide(never=spec.get("preemptionPolicy") == "Never", nominated=nominated)
 
     def _plan(self, demand: Demand) -> _Plan:
         plan = self._plans.pop(demand.key, None)
@@ -110,8 +114,8 @@ class _Plan:
             d for d, _ in _repelling(self._demand, self._cluster)
         }
 
-    def decide(self) -> Decision:
-        """The best node now."""
+    def decide(self, *, never: bool = False, nominated: str = "") -> Decision:
+        """The best node now. ``never``: the pod does not preempt; ``nominated``: where it did already."""
         if self._volumes.problem:
             return Decision(message=_message(self._cluster, self._volumes.problem, None))
         self._catch_up()
@@ -122,7 +126,36 @@ class _Plan:
             best, refused = self._best_by_rules()
         if best:
             return Decision(node=best, unbound=self._volumes.unbound)
-        return Decision(message=self._explain(refused))
+        if never:
+            return Decision(message=self._explain(refused, "not eligible due to preemptionPolicy=Never."))
+        if (node := self._cluster.nodes.get(nominated)) is not None and leaving(self._demand, node):
+            return Decision(message=self._explain(refused, "not eligible due to a terminating pod on the nominated node."))
+        found = choose(self._demand, self._helpful(refused), tuple(self._cluster.budgets.values()), self._hosts)
+        if found is not None:
+            return Decision(message=self._explain(refused, ""), preemption=found)
+        return Decision(message=self._explain(refused, None))
+
+    def _helpful(self, refused: Mapping[str, Refusal]) -> Iterator[NodeState]:
+        """The nodes on which fewer pods could help."""
+        for name, entry in self._entries.items():
+            against = entry.refusal or refused.get(name)
+            if against is not None and against.evicting:
+                yield self._cluster.nodes[name]
+
+    def _hosts(self, node: NodeState) -> bool:
+        """Whether the node would take the pod as it is given."""
+        entry, facts = self._entries[node.name], node.facts
+        if entry.standing is not None or facts is None or passing_refusal(self._demand, node, facts) is not None:
+            return False
+        if not self._domains:
+            return True
+        share = self._share(node, facts)
+        self._tally(entry.share, -1)
+        self._tally(share, +1)
+        against = self._rule_refusal(facts.labels, self._floors())
+        self._tally(share, -1)
+        self._tally(entry.share, +1)
+        return against is None
 
     def _catch_up(self) -> None:
         newest = self._cluster.generation
@@ -269,22 +302,19 @@ class _Plan:
 
     # words
 
-    def _explain(self, refused: Mapping[str, Refusal]) -> str:
+    def _explain(self, refused: Mapping[str, Refusal], preemption: str | None) -> str:
+        """The message; ``preemption`` is what is said of that, '' for nothing, None for each node's reason."""
         every = [*(e.refusal for e in self._entries.values() if e.refusal), *refused.values()]
-        return _message(self._cluster, _histogram(r for refusal in every for r in refusal.reasons), self._preemption(refused))
+        reasons = _histogram(r for refusal in every for r in refusal.reasons)
+        if preemption is None:
+            return _message(self._cluster, reasons, self._in_vain(refused))
+        return _message(self._cluster, reasons, "", f"preemption: {preemption}" if preemption else "")
 
-    def _preemption(self, refused: Mapping[str, Refusal]) -> str:
-        """What preemption could have done. Pods are never preempted here; where there are victims, it says so."""
-        answers = []
-        for name, entry in self._entries.items():
-            against = entry.refusal or refused[name]
-            if not against.evicting:
-                answers.append("Preemption is not helpful for scheduling")
-            elif any(d.priority < self._demand.priority for d in self._cluster.nodes[name].demands):
-                answers.append("Preemption is not supported")
-            else:
-                answers.append("No preemption victims found for incoming pod")
-        return _histogram(answers)
+    def _in_vain(self, refused: Mapping[str, Refusal]) -> str:
+        """Why preemption does not help, node by node."""
+        helpful = [(entry.refusal or refused[name]).evicting for name, entry in self._entries.items()]
+        words = {True: "No preemption victims found for incoming pod", False: "Preemption is not helpful for scheduling"}
+        return _histogram(words[yes] for yes in helpful)
 
 
 def _repelling(demand: Demand, cluster: Cluster) -> list[tuple[Demand, PodTerm]]:
@@ -301,10 +331,12 @@ def _histogram(reasons: Iterable[str]) -> str:
     return ", ".join(sorted(f"{count} {reason}" for reason, count in Counter(reasons).items()))
 
 
-def _message(cluster: Cluster, reasons: str, preemption: str | None) -> str:
+def _message(cluster: Cluster, reasons: str, preemption: str | None, instead: str | None = None) -> str:
     total = len(cluster.names())
     if not total:
         return "no nodes available to schedule pods"
     unhelpful = f"{total} Preemption is not helpful for scheduling"
     available = f"0/{total} nodes are available: "
+    if instead is not None:
+        return f"{available}{reasons}. {instead}".rstrip()
     return f"{available}{reasons}. preemption: {available}{preemption if preemption is not None else unhelpful}."

@@ -19,11 +19,11 @@ from lateen.client.informer import InformerSet
 from lateen.cluster.scheduler import report
 from lateen.cluster.scheduler.decide import Decision, Planner
 from lateen.cluster.scheduler.queue import SchedulingQueue
-from lateen.cluster.scheduler.state import Cluster
+from lateen.cluster.scheduler.state import Cluster, Placed
 from lateen.cluster.scheduler.volumes import SELECTED_NODE
 from lateen.errors import ApiError, ConflictError, DeadlineError, NotFoundError, TransportError
 from lateen.kube.meta import Key, Object, Uid, key_of, labels_of, meta, uid_of
-from lateen.kube.resources import NAMESPACES, NODES, PODS, PVCS, PVS, STORAGECLASSES
+from lateen.kube.resources import NAMESPACES, NODES, PDBS, PODS, PVCS, PVS, STORAGECLASSES
 from lateen.reconcile.events import Recorder
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class Scheduler:
         for resource in STORAGE:
             self._informers.informer(resource).subscribe(self._storage_handler(resource.kind))
         self._informers.informer(NAMESPACES).subscribe(self._namespace_changed)
+        self._informers.informer(PDBS).subscribe(self._budget_changed)
         self._informers.informer(NODES).subscribe(self._node_changed)
         self._informers.informer(PODS).subscribe(self._pod_changed)
 
@@ -125,6 +126,11 @@ class Scheduler:
         if new is not None:
             self._cluster.set_namespace(meta(new)["name"], labels_of(new))
 
+    def _budget_changed(self, old: Object | None, new: Object | None) -> None:
+        budget = new if new is not None else old
+        assert budget is not None
+        self._cluster.set_budget(budget, gone=new is None)
+
     def _storage_handler(self, kind: str) -> Callable[[Object | None, Object | None], None]:
         def changed(old: Object | None, new: Object | None) -> None:
             obj = new if new is not None else old
@@ -160,10 +166,14 @@ class Scheduler:
 
     def _decide(self, pod: Object) -> None:
         uid = uid_of(pod)
+        self._cluster.remove_pod(uid)  # the room that was kept for it
         decision = self._planner.decide(pod)
         if not decision.node:
             self._queue.refuse(uid, self._clock.monotonic())
-            self._start(self._refuse(pod, decision.message), pod)
+            self._start(self._refuse(pod, decision), pod)
+            nominated = decision.preemption.node if decision.preemption else (pod.get("status") or {}).get("nominatedNodeName")
+            if nominated:
+                self._cluster.set_pod(pod, nominated, bound=False)
             return
         self._cluster.set_pod(pod, decision.node)
         self._assumed[uid] = key_of(pod)
@@ -190,6 +200,24 @@ class Scheduler:
             self._queue.remove(uid_of(pod))
             where = f"{key_of(pod)} to {decision.node}"
             self._events.normal(pod, "Scheduled", f"Successfully assigned {where}")
+
+    async def _preempt(self, pod: Object, victim: Placed) -> None:
+        """End a pod gracefully, and say why. One that only waits for room loses its place."""
+        if not victim.bound:
+            self._cluster.remove_pod(victim.uid)
+            return
+        name, namespace = victim.key.name, victim.key.namespace
+        try:
+            patch = report.disrupted(self._clock.now(), self._name)
+            await self._client.patch(PODS, name, patch, namespace=namespace, kind="strategic", subresource="status")
+            gone = await self._client.delete(PODS, name, namespace, uid=victim.uid)
+        except (NotFoundError, ConflictError):
+            return
+        except _RETRIABLE as error:
+            log.warning("preempting %s: %s", victim.key, error)
+            return
+        text = f"Preempted by pod {uid_of(pod)} on node {victim.node}"
+        self._events.normal({"apiVersion": "v1", "kind": "Pod", **gone}, "Preempted", text)
 
     def _take_back(self, pod: Object) -> None:
         uid = uid_of(pod)
@@ -223,9 +251,13 @@ class Scheduler:
         claim = self._cluster.claims.get((namespace, name))
         return claim is not None and bool(claim["spec"].get("volumeName")) and (claim.get("status") or {}).get("phase") == "Bound"
 
-    async def _refuse(self, pod: Object, message: str) -> None:
-        """Tell the pod's readers why it waits, when that is news."""
-        patch = report.unschedulable(pod, message, self._clock.now())
+    async def _refuse(self, pod: Object, decision: Decision) -> None:
+        """Tell the pod's readers why it waits, when that is news; make room for it where that was decided."""
+        found, message = decision.preemption, decision.message
+        patch = report.unschedulable(pod, message, self._clock.now(), found.node if found else "")
+        if found is not None:
+            for victim in found.victims:
+                await self._preempt(pod, victim)
         if patch is None:
             return
         m = meta(pod)

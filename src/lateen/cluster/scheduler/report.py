@@ -16,11 +16,21 @@ def binding(pod: Object, node: str) -> Object:
     return {"apiVersion": "v1", "kind": "Binding", "metadata": identity, "target": target}
 
 
-def unschedulable(pod: Object, message: str, moment: datetime) -> Any | None:
-    """A strategic merge patch of the pod's status that says why it waits, or None if it already does."""
+def disrupted(moment: datetime, scheduler: str) -> Any:
+    """A strategic merge patch of a victim's status."""
+    text = f"{scheduler}: preempting to accommodate a higher priority pod"
+    new = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": text}
+    return {"status": {"conditions": [{**new, "lastProbeTime": None, "lastTransitionTime": timestamp(moment)}]}}
+
+
+def unschedulable(pod: Object, message: str, moment: datetime, nominated: str = "") -> Any | None:
+    """A strategic merge patch of the pod's status that says why it waits (and for which node), or None if it already does."""
     old = condition((pod.get("status") or {}).get("conditions"), "PodScheduled") or {}
     new = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    if all(old.get(k) == v for k, v in new.items()):
+    known = (pod.get("status") or {}).get("nominatedNodeName") or ""
+    nominee = {"nominatedNodeName": nominated} if nominated and nominated != known else {}
+    if all(old.get(k) == v for k, v in new.items()) and not nominee:
         return None
     when = old.get("lastTransitionTime") if old.get("status") == "False" else None
-    return {"status": {"conditions": [{**new, "lastProbeTime": None, "lastTransitionTime": when or timestamp(moment)}]}}
+    conditions = [{**new, "lastProbeTime": None, "lastTransitionTime": when or timestamp(moment)}]
+    return {"status": {"conditions": conditions, **nominee}}

@@ -6,14 +6,15 @@ its node from the moment it is assumed there, before the API server knows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lateen.cluster.scheduler.amounts import amounts_of
 from lateen.cluster.scheduler.demand import Demand, PodTerm, demand_of
-from lateen.kube.meta import Object, Uid, condition, key_of, labels_of, meta, uid_of
+from lateen.kube.meta import Key, Object, Uid, condition, key_of, labels_of, meta, uid_of
 from lateen.kube.nodeterms import NOT_READY, Json, Port
+from lateen.kube.selectors import Predicate, from_selector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +44,31 @@ def facts_of(node: Object) -> NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A pod on a node. ``counted`` is False once it is terminating: it still uses the node, but spreading ignores it."""
+    """A pod on a node. ``counted`` is False once it is terminating: it still uses the node, but spreading ignores it. ``bound`` is
+    False for one that waits for room there; ``since`` is when it began, as text."""
 
+    uid: Uid
+    key: Key
     node: str
     demand: Demand
     counted: bool
+    bound: bool
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a PodDisruptionBudget allows now."""
+
+    namespace: str
+    selects: Predicate
+    allowed: int
 
 
 class NodeState:
     """A node and what its pods take."""
 
-    __slots__ = ("cpu", "demands", "facts", "generation", "memory", "name", "pods", "ports", "requested", "siblings")
+    __slots__ = ("cpu", "demands", "facts", "generation", "memory", "name", "placed", "pods", "ports", "requested", "siblings")
 
     def __init__(self, name: str) -> None:
         self.name, self.generation = name, 0
@@ -63,6 +78,16 @@ class NodeState:
         self.ports: list[Port] = []
         self.demands: dict[Demand, int] = {}  # counted pods per demand
         self.siblings: dict[bytes, int] = {}
+        self.placed: dict[Uid, Placed] = {}
+
+    def without(self, gone: Container[Uid]) -> NodeState:
+        """The node as it would be without some of its pods."""
+        left = NodeState(self.name)
+        left.facts = self.facts
+        for uid, placed in self.placed.items():
+            if uid not in gone:
+                left.put(placed, +1)
+        return left
 
     def put(self, placed: Placed, sign: int) -> None:
         """Add (+1) or take away (-1) a pod."""
@@ -72,6 +97,10 @@ class NodeState:
         self.cpu += sign * demand.cpu
         self.memory += sign * demand.memory
         self.pods += sign
+        if sign > 0:
+            self.placed[placed.uid] = placed
+        else:
+            self.placed.pop(placed.uid, None)
         for port in demand.ports:
             (self.ports.append if sign > 0 else self.ports.remove)(port)
         if placed.counted:
@@ -99,6 +128,7 @@ class Cluster:
         self.storage_classes: dict[str, Object] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.storage_generation = 0
+        self.budgets: dict[Key, Budget] = {}
         self.repelling: dict[Demand, int] = {}  # placed pods with required anti-affinity, per demand
         self._pods: dict[Uid, Placed] = {}
         self._demands: dict[bytes, Demand] = {}
@@ -141,19 +171,22 @@ class Cluster:
             self._demands.clear()
         return demand_of(pod, self._demands)
 
-    def set_pod(self, pod: Object, node: str = "") -> None:
-        """Account for a pod on ``node`` (default: where it is bound). A finished pod takes nothing."""
+    def set_pod(self, pod: Object, node: str = "", *, bound: bool = True) -> None:
+        """Account for a pod on ``node`` (default: where it is bound). A finished pod takes nothing. ``bound=False``: room is kept
+        for it, until those that have to leave are gone."""
         uid, phase = uid_of(pod), (pod.get("status") or {}).get("phase")
         if phase in ("Succeeded", "Failed"):
             self.remove_pod(uid)
             return
         name, before = node or pod["spec"].get("nodeName") or "", self._pods.get(uid)
         counted = "deletionTimestamp" not in pod["metadata"]
-        if before is not None and before.node == name and before.counted == counted and _same_labels(before, pod):
+        same = before is not None and (before.node, before.counted, before.bound) == (name, counted, bound)
+        if before is not None and same and _same_labels(before, pod):
             return
         self.remove_pod(uid)
         if name:
-            placed = self._pods[uid] = Placed(name, self.demand(pod), counted)
+            since = (pod.get("status") or {}).get("startTime") or meta(pod).get("creationTimestamp") or ""
+            placed = self._pods[uid] = Placed(uid, key_of(pod), name, self.demand(pod), counted, bound, since)
             self._put(placed, +1)
 
     def remove_pod(self, uid: Uid) -> bool:
@@ -169,7 +202,15 @@ class Cluster:
         placed = self._pods.get(uid)
         return placed.node if placed else ""
 
-    # volumes and namespaces
+    # budgets, volumes and namespaces
+
+    def set_budget(self, budget: Object, *, gone: bool = False) -> None:
+        """Take a PodDisruptionBudget's newest form."""
+        key, spec = key_of(budget), budget.get("spec") or {}
+        self.budgets.pop(key, None)
+        if not gone:
+            allowed = int((budget.get("status") or {}).get("disruptionsAllowed") or 0)
+            self.budgets[key] = Budget(key.namespace, from_selector(spec.get("selector")), allowed)
 
     def set_namespace(self, name: str, labels: Mapping[str, str]) -> None:
         """Take a namespace's labels, which pod affinity terms may select by."""
