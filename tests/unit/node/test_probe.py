@@ -69,5 +69,18 @@ async def test_headers(server: Server) -> None:
     assert "host: shop.example" in asked and "x-who: me" in asked and "user-agent: kube-probe/1.37" in asked
 
 
+async def test_https_asks_whether_it_answers_not_who_it_is(server: Server) -> None:
+    contexts: list[ssl.SSLContext | None] = []
+
+    async def reach(host: str, port: int, tls: ssl.SSLContext | None = None) -> Connection:
+        contexts.append(tls)
+        return await asyncio.open_connection(host, port)
+
+    server.answers = {"/": (200, "")}
+    access = probe.Access(ip="127.0.0.1", reach=reach, run=_none)
+    assert (await probe.check({"httpGet": {"port": server.port, "scheme": "HTTPS"}}, {}, access, 2.0)).ok
+    assert contexts[0] is not None and contexts[0].verify_mode == ssl.CERT_NONE and not contexts[0].check_hostname
+
+
 def test_lengths_as_protobuf_writes_them() -> None:
     assert [probe._varint(n) for n in (5, 127, 128, 300)] == [b"\x05", b"\x7f", b"\x80\x01", b"\xac\x02"]

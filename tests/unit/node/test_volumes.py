@@ -17,17 +17,18 @@ from lateen.cluster.api.server import ApiServer
 from lateen.cluster.api.user import ADMIN
 from lateen.cluster.node import payload
 from lateen.cluster.node.environment import expand
+from lateen.cluster.node.runtimes.wishes import unkept
 from lateen.cluster.node.seam import Mount
 from lateen.cluster.node.volumes import Volumes
 from lateen.cluster.storage.memory import MemoryStorage
 from lateen.errors import FailedError
 from lateen.kube.meta import Object
-from lateen.kube.resources import CONFIGMAPS
+from lateen.kube.resources import CONFIGMAPS, PODS, SERVICEACCOUNTS
 
 
 class Rig:
     def __init__(self, client: Client, clock: VirtualClock, folder: Path) -> None:
-        self.client, self.folder = client, folder
+        self.client, self.clock, self.folder = client, clock, folder
         self.volumes = Volumes(client, clock, folder / "volumes", {}, folder / "memory")
 
     async def mount(self, source: Object, **mount: Any) -> Mount:
@@ -95,3 +96,37 @@ def test_tokens_are_private_only_when_somebody_owns_them() -> None:
     volume = {"projected": {"defaultMode": 0o644, "sources": [{"serviceAccountToken": {"path": "t"}}]}}
     assert payload.files_of({}, volume, {}, tokens={"t": "x"}, allocatable={})["t"].mode == 0o644
     assert payload.files_of({}, volume, {}, tokens={"t": "x"}, allocatable={}, private=True)["t"].mode == 0o600
+
+
+async def test_a_token_is_made_anew_at_four_fifths_of_its_time(rig: Rig) -> None:
+    await rig.client.create(SERVICEACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
+    container = {"name": "app", "image": "x"}
+    source = {"projected": {"sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 1000}}]}}
+    pod = {
+        "metadata": {"name": "p", "namespace": "default"},
+        "spec": {"containers": [container], "volumes": [{"name": "v", **source}]},
+    }
+    made = await rig.client.create(PODS, pod)
+    await rig.volumes.setup(made)
+    first = (rig.folder / "volumes/v/t").read_text()
+    due = rig.volumes.refresh_at()
+    assert due is not None and due - rig.clock.monotonic() == pytest.approx(800, abs=1)
+    await rig.clock.advance(799)
+    await rig.volumes.refresh(made)
+    assert (rig.folder / "volumes/v/t").read_text() == first
+    await rig.clock.advance(2)
+    await rig.volumes.refresh(made)
+    assert (rig.folder / "volumes/v/t").read_text() != first
+
+
+async def test_block_devices_are_refused(rig: Rig) -> None:
+    with pytest.raises(FailedError, match="volumeDevices"):
+        rig.volumes.mounts({"volumeDevices": [{"name": "v", "devicePath": "/dev/x"}]}, str)
+
+
+def test_what_a_process_runs_without() -> None:
+    context = {"capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True, "runAsUser": 5, "allowPrivilegeEscalation": False}
+    pod = {"spec": {"containers": [{"securityContext": context}], "securityContext": {"sysctls": [{"name": "x"}]}}}
+    assert unkept(pod, root=True) == ["capabilities", "readOnlyRootFilesystem", "sysctls"]
+    assert unkept(pod, root=False) == ["capabilities", "readOnlyRootFilesystem", "runAsUser", "sysctls"]
+    assert unkept({"spec": {"containers": [{}]}}, root=False) == []

@@ -154,6 +154,8 @@ class Volumes:
 
     def mounts(self, container: Mapping[str, Any], expanded: Callable[[str], str]) -> Sequence[Mount]:
         """Where the container sees its volumes. ``expanded`` resolves ``subPathExpr``. FailedError for a volume that is none."""
+        if container.get("volumeDevices"):
+            raise FailedError("volumes as block devices (volumeDevices) are not supported by this node")
         return [self._mount(m, expanded) for m in container.get("volumeMounts") or ()]
 
     def _mount(self, mount: Mapping[str, Any], expanded: Callable[[str], str]) -> Mount:

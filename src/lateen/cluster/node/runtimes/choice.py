@@ -6,6 +6,7 @@ there is neither crun nor runc, only processes can be had, and a pod that needs 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,7 +53,11 @@ class ChosenRuntime:
     def _runs_as_oci(self, pod: Object, *, whole: bool = False) -> bool:
         """``whole``: the image has a root file system of its own."""
         wanted = self._wanted(pod)
-        return wanted == OCI or (wanted == AUTO and self._oci is not None and (whole or bool(self._process.refuses(pod))))
+        return wanted == OCI or (wanted == AUTO and self._oci is not None and (whole or self._better_as_oci(pod)))
+
+    def _better_as_oci(self, pod: Object) -> bool:
+        """Whether the pod asks for what no process gets. Without privileges containers have one user only: more would be lost."""
+        return bool(self._process.refuses(pod) or (os.geteuid() == 0 and self._process.lacks(pod)))
 
     async def start(self, spec: ContainerSpec) -> ContainerState:
         if self._oci is None or not self._runs_as_oci(spec.pod, whole=bool(spec.layers)):

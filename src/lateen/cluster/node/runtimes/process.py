@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from lateen.cluster.node.runtimes.processes import measure
+from lateen.cluster.node.runtimes.wishes import unkept
 from lateen.cluster.node.seam import CommandEnd, ContainerSpec, ContainerState, Stdio, Used
 from lateen.errors import FailedError
 from lateen.kube.meta import Object
@@ -42,7 +43,10 @@ class ProcessRuntime:
         return ""
 
     def lacks(self, pod: Object) -> str:
-        return ""
+        missed = unkept(pod, root=os.geteuid() == 0)
+        if not missed:
+            return ""
+        return f"{', '.join(missed)}: not kept for a process of this machine; the oci runtime does (runtimeClassName: oci)"
 
     async def start(self, spec: ContainerSpec) -> ContainerState:
         await self._shim.connect()
