@@ -156,8 +156,11 @@ class World:
     async def until(self, wanted: Callable[[Object], Any], name: str = "p", *, seconds: float = 30.0, step: float = 0.1) -> Object:
         last: Object = {}
         for _ in range(int(seconds / step)):
-            last = await self.get(name)
-            if wanted(last):
+            try:
+                last = await self.get(name)
+            except NotFoundError:  # not yet
+                last = {}
+            if last and wanted(last):
                 return last
             await self.step(step)
         raise AssertionError(f"never came true; story {self.story}; last: {last}")

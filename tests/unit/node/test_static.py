@@ -47,7 +47,6 @@ async def test_from_file_to_pod_and_away(world: World) -> None:
     folder.mkdir()
     (folder / "broken.yaml").write_text("kind: [")
     (folder / "web.json").write_text(json.dumps(manifest()))
-    await world.step(6)
     first = await world.until(ready, "web-n1")
     await world.client.delete(PODS, "web-n1", "default", grace_seconds=0)
 
