@@ -94,6 +94,7 @@ def busybox(store: ImageStore, name: str, *more: Mapping[str, bytes | str], **co
         "os": "linux",
         "config": {"Env": ["PATH=/bin"], "Cmd": ["sleep", "1000"], **config},
         "rootfs": {"type": "layers", "diff_ids": [diff for _, diff in layers]},
+        "history": [{"created_by": "test"} for _ in layers],
     }
     return store.put_image(config=document, layers=[descriptor for descriptor, _ in layers], names=[name])
 

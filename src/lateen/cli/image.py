@@ -17,17 +17,8 @@ from lateen.errors import FailedError, InputError
 
 if TYPE_CHECKING:
     from lateen.images.layout import Image, ImageStore
-    from lateen.images.registry.pull import Access
 
 app = typer.Typer(no_args_is_help=True, help="Images: list, import, pull, push and remove.")
-
-
-def store() -> ImageStore:
-    """The store that every cluster of this user shares."""
-    from lateen.images.layout import ImageStore
-    from lateen.server import home
-
-    return ImageStore(home.home() / "images")
 
 
 @app.command("import")
@@ -37,6 +28,7 @@ def load(
     output: Output = Format.text,
 ) -> None:
     """Take images from an archive into the store. What has no name in it needs --tag."""
+    from lateen.cli.registries import store
     from lateen.images.archive import load
 
     if str(archive) != "-":
@@ -52,6 +44,8 @@ def load(
 @app.command("list")
 def list_images(output: Output = Format.text) -> None:
     """List the images of the store."""
+    from lateen.cli.registries import store
+
     _show(store().images(), output)
 
 
@@ -61,18 +55,9 @@ def pull(
     output: Output = Format.text,
 ) -> None:
     """Fetch images from their registries, as whom docker or podman is logged in."""
-    import asyncio
+    from lateen.cli.registries import fetch, store
 
-    from lateen.images.reference import parse
-    from lateen.images.registry.pull import pull
-
-    references, here, access = [parse(name) for name in names], store(), access_to_registries()
-    tell = note if output is Format.text else lambda _: None
-
-    async def all_of_them() -> list[Image]:
-        return [await pull(here, reference, access, tell) for reference in references]
-
-    _show(asyncio.run(all_of_them()), output)
+    _show(fetch(store(), names, note if output is Format.text else lambda _: None), output)
 
 
 @app.command()
@@ -82,22 +67,15 @@ def push(
     output: Output = Format.text,
 ) -> None:
     """Give images to their registries. Blobs that a registry has are not sent again."""
-    import asyncio
     from dataclasses import asdict
 
-    from lateen.images.reference import parse
-    from lateen.images.registry.push import Pushed, push
+    from lateen.cli.registries import give, store
 
     if destination and len(names) != 1:
         raise InputError(f"--as names one image, {len(names)} are to be pushed", hint="push them one by one")
-    here, access = store(), access_to_registries()
-    work = [(_found(here, name), parse(destination or name)) for name in names]
-    tell = note if output is Format.text else lambda _: None
-
-    async def all_of_them() -> list[Pushed]:
-        return [await push(here, image, reference, access, tell) for image, reference in work]
-
-    done = asyncio.run(all_of_them())
+    here = store()
+    work = [(_found(here, name), destination or name) for name in names]
+    done = give(here, work, note if output is Format.text else lambda _: None)
     if not emit([asdict(pushed) for pushed in done], output):
         for pushed in done:
             say(f"pushed {pushed.reference}")
@@ -108,6 +86,7 @@ def remove(
     names: Annotated[list[str], typer.Argument(help="Names as `lateen image list` shows them.")],
 ) -> None:
     """Remove names, and the files that nothing needs any more. What pods still use goes when they have ended."""
+    from lateen.cli.registries import store
     from lateen.images.prune import prune
 
     here = store()
@@ -125,15 +104,6 @@ def _found(here: ImageStore, name: str) -> Image:
     if image is None:
         raise InputError(f"there is no image {name} in the store", hint="see `lateen image list`")
     return image
-
-
-def access_to_registries() -> Access:
-    """Registries as this user's files describe them."""
-    from lateen.images.registry import credentials, settings
-    from lateen.images.registry.pull import Access
-    from lateen.server import home
-
-    return Access(settings=settings.read(home.home() / "registries.yaml"), keyring=credentials.own())
 
 
 def _show(images: Sequence[Image], output: Format) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from lateen.errors import InputError
 from lateen.images.build import BuildRequest, Built, build
 from lateen.images.layout import ImageStore
+from lateen.images.reference import parse
 from lateen.kube.meta import Object
 from lateen.model import Application, Source, load
 
@@ -62,10 +63,15 @@ def check_sources(application: Application) -> None:
         _content(folder_of(application) / path, where)
 
 
-def build_images(application: Application, store: Path, progress: Callable[[str], None]) -> Mapping[str, Built]:
-    """Build every service that has source, several at a time. InputError, FailedError."""
+def build_images(application: Application, store: Path, progress: Callable[[str], None], *, base: str = "") -> Mapping[str, Built]:
+    """Build every service that has source, several at a time; on ``base``, those that name none. InputError, FailedError."""
     images = ImageStore(store)
-    requests = {name: _request(application, name) for name, service in application.services.items() if service.build is not None}
+    sources = [name for name, service in application.services.items() if service.build is not None]
+    requests = {name: _request(application, name, base) for name in sources}
+    if bases := [r.base for r in requests.values() if r.base]:
+        from lateen.cli.registries import fetch_missing
+
+        fetch_missing(images, bases, progress)
 
     def one(name: str) -> Built:
         built = build(images, requests[name])
@@ -100,7 +106,7 @@ def _content(file: Path, where: str) -> bytes:
         raise InputError(f"cannot read {file}: {error.strerror}", where=where) from error
 
 
-def _request(application: Application, name: str) -> BuildRequest:
+def _request(application: Application, name: str, base: str = "") -> BuildRequest:
     service = application.services[name]
     assert service.build is not None
     context = (folder_of(application) / service.build.context).resolve()
@@ -110,9 +116,13 @@ def _request(application: Application, name: str) -> BuildRequest:
             where=application.where("services", name, "build"),
             hint="build names the folder with the source, relative to the application file",
         )
+    wanted, dockerfile = parse(application.image(name)), service.build.dockerfile or ""
     return BuildRequest(
-        name=application.image(name),
+        name=wanted.repository,
         context=context,
         inputs=service.build.inputs,
         labels={"org.opencontainers.image.title": name},
+        tags=[wanted.tag] if wanted.tag else [],
+        base=service.build.base or ("" if dockerfile else base),
+        dockerfile=dockerfile,
     )

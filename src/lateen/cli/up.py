@@ -40,10 +40,10 @@ def up(
     embedded = not (context or kubeconfig)
     if embedded:
         _start(name, quiet)
-    elif (built := [n for n, s in application.services.items() if s.build and not s.image]) and not _is_lateen(context, kubeconfig):
+    elif (built := _only_here(application)) and not _is_lateen(context, kubeconfig):
         raise InputError(
             f"services {', '.join(built)} are built from source, and this cluster cannot see images of this machine",
-            hint="push them to a registry and set `image`, or deploy to the embedded cluster (without --context)",
+            hint="set `registry` in the file and run `lateen build --push`, or deploy to the embedded cluster (without --context)",
         )
     objects = rendered(application, build=True, progress=lambda text: None if quiet else note(f"  {text}"))
     result = run(
@@ -69,6 +69,13 @@ def _start(name: str, quiet: bool) -> None:
     if control.running_pid(cluster) is None and not quiet:
         note(f"  starting cluster {name}")
     control.start(cluster, control.StartOptions())
+
+
+def _only_here(application: Application) -> list[str]:
+    """Services that are built and whose images belong to no registry."""
+    from lateen.images.reference import parse
+
+    return [n for n, s in application.services.items() if s.build and not parse(application.image(n)).hosted]
 
 
 def _is_lateen(context: str, kubeconfig: str) -> bool:

@@ -39,6 +39,11 @@ class Reference:
         return host if slash and _is_host(host) else HUB
 
     @property
+    def hosted(self) -> bool:
+        """Whether it names its registry."""
+        return "/" in self.repository and _is_host(self.repository.partition("/")[0])
+
+    @property
     def path(self) -> str:
         """The repository at its registry."""
         host, slash, rest = self.repository.partition("/")

@@ -40,6 +40,12 @@ class Build(Model):
     inputs: list[str] = Field(
         default=[], description="Globs below the context; only these files go into the image. Default: all of them."
     )
+    base: ImageReference | None = Field(
+        default=None, description="The image to lay the application on. Default: the root of the machine that builds."
+    )
+    dockerfile: Text | None = Field(
+        default=None, description="Build by this Dockerfile instead, with buildah, podman or docker; relative to the context."
+    )
 
     @classmethod
     def expand(cls, value: Any) -> Any:

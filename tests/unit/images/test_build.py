@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from lateen.errors import FailedError, InputError
+from lateen.images import base, source
 from lateen.images.build import BuildRequest, build
-from lateen.images.layout import ImageStore, unpack_layer
+from lateen.images.layout import LAYER, ImageStore, unpack_layer
 from lateen.images.reference import parse
 
 
@@ -89,3 +90,47 @@ def test_whiteouts_remove_and_a_layer_cannot_leave_its_root(tmp_path: Path) -> N
         tar.addfile(tarfile.TarInfo("../outside"))
     with pytest.raises(FailedError, match="outside of its root"):
         unpack_layer(blob, root)
+
+
+def base_image(store: ImageStore, *names: str, labels: dict[str, str] | None = None) -> None:
+    data, diff = source.layer([source.Entry(path=name, data=b"#!") for name in names], "/")
+    config = {"os": "linux", "config": {"Env": ["A=1"], "Labels": labels or {}}, "rootfs": {"diff_ids": [diff]}}
+    store.put_image(config=config, layers=[{"mediaType": LAYER, **store.put_blob(data)}], names=["base:1"])
+
+
+def test_packages_are_chosen_for_the_bases_python_and_c_library(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "store")
+    base_image(store, "usr/bin/python3.13", "usr/local/bin/python3.9", "usr/local/bin/python3.10", "lib/ld-musl-x86_64.so.1")
+    found = base.image(store, "base:1")
+    assert found.python == base.Python(path="/usr/local/bin/python3.10", version="3.10", musl=True)
+    arguments = " ".join(found.pip())
+    assert "--python-version 3.10 --platform musllinux_1_2_" in arguments
+    assert base.image(store, "base:1") == found  # from the cache
+    assert base.host().pip() == []
+
+
+def test_a_base_must_be_there_have_a_python_for_packages_and_be_no_hosts(app: Path, tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "store")
+    with pytest.raises(InputError, match="is not in the store"):
+        build(store, BuildRequest(name="a", context=app, base="base:1"))
+    base_image(store, "bin/sh")
+    built = build(store, BuildRequest(name="a", context=app, base="base:1"))
+    assert len(built.image.layers) == 3
+    assert "A=1" in built.image.config["Env"]
+    assert built.image.config["Labels"]["org.opencontainers.image.base.name"] == "base:1"
+    (app / "requirements.txt").write_text("x")
+    with pytest.raises(InputError, match="has no Python"):
+        build(store, BuildRequest(name="a", context=app, base="base:1"))
+    base_image(store, "bin/sh", labels={"dev.lateen.base": "host x"})
+    with pytest.raises(InputError, match="can be no base"):
+        build(store, BuildRequest(name="a", context=app, base="base:1"))
+
+
+def test_a_dockerfile_without_a_tool_is_told(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ImageStore(tmp_path / "store")
+    with pytest.raises(InputError, match="there is no Dockerfile"):
+        build(store, BuildRequest(name="a", context=app, dockerfile="Dockerfile"))
+    (app / "Dockerfile").write_text("FROM scratch")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="none of them is installed"):
+        build(store, BuildRequest(name="a", context=app, dockerfile="Dockerfile"))
