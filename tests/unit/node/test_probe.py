@@ -84,3 +84,31 @@ async def test_https_asks_whether_it_answers_not_who_it_is(server: Server) -> No
 
 def test_lengths_as_protobuf_writes_them() -> None:
     assert [probe._varint(n) for n in (5, 127, 128, 300)] == [b"\x05", b"\x7f", b"\x80\x01", b"\xac\x02"]
+
+
+async def test_grpc_health() -> None:
+    import grpc
+
+    answers = {b"": b"\x08\x01", b"\x0a\x04shop": b"\x08\x02"}
+
+    async def check_health(request: bytes, context: Any) -> bytes:
+        if request not in answers:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return answers[request]
+
+    server = grpc.aio.server()
+    handlers = {"Check": grpc.unary_unary_rpc_method_handler(check_health)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    access = probe.Access(ip="127.0.0.1", reach=_reach, run=_none)
+
+    async def ask(**more: Any) -> probe.Result:
+        return await probe.check({"grpc": {"port": port, **more}}, {}, access, 2.0)
+
+    try:
+        assert (await ask()).ok
+        assert (await ask(service="shop")).message == 'service unhealthy (responded with "NOT_SERVING")'
+        assert "NOT_FOUND: unknown service" in (await ask(service="x" * 200)).message
+    finally:
+        await server.stop(None)
