@@ -9,9 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim, CronSimError
 
 from lateen.errors import InputError
 
@@ -33,6 +30,8 @@ def zone(name: str | None) -> tzinfo:
     """The time zone of that name; UTC for none. InputError."""
     if not name:
         return UTC
+    from zoneinfo import ZoneInfo  # here, because a daemon without schedules starts without it
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
@@ -52,6 +51,8 @@ def moments(schedule: str, after: datetime) -> Iterator[datetime]:
     text = _WORDS.get(text, text).replace("?", "*")
     if len(text.split()) != _FIELDS:
         raise InputError(f"expected exactly 5 fields, found {len(text.split())}: {schedule}")
+    from cronsim import CronSim, CronSimError  # here for the same reason
+
     try:
         return CronSim(text, after)
     except CronSimError as error:

@@ -17,10 +17,11 @@ import pytest
 
 from lateen.aio.clock import VirtualClock
 from lateen.aio.tasks import TaskOwner, gather, within
-from lateen.cluster.dns.control import Control, Teller
+from lateen.cluster.dns.control import Control
 from lateen.cluster.dns.data import Entry, Port, Target
 from lateen.cluster.dns.forward import Forwarder
 from lateen.cluster.dns.server import DnsServer
+from lateen.cluster.dns.teller import Teller
 from lateen.cluster.dns.zone import Zone
 from lateen.kube.meta import Key
 

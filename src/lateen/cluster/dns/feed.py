@@ -21,8 +21,8 @@ from lateen.aio.retry import Backoff
 from lateen.aio.tasks import TaskOwner
 from lateen.client.client import Client
 from lateen.client.informer import InformerSet
-from lateen.cluster.dns.control import Teller
 from lateen.cluster.dns.entries import entry_of
+from lateen.cluster.dns.teller import Teller
 from lateen.errors import AlreadyExistsError, LateenError
 from lateen.kube.meta import Key, Object, key_of, labels_of, meta
 from lateen.kube.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
