@@ -15,6 +15,7 @@ from lateen.kube.resources import (
     PODS,
     PVCS,
     REPLICASETS,
+    REPLICATIONCONTROLLERS,
     SERVICEACCOUNTS,
     SERVICES,
     STATEFULSETS,
@@ -392,3 +393,21 @@ async def test_a_cron_job_makes_a_job_and_follows_it(world: World) -> None:
         return "lastSuccessfulTime" in await status()
 
     await world.until(followed)
+
+
+async def test_a_replication_controller_keeps_its_pods(world: World) -> None:
+    template = {"metadata": {"labels": {"app": "old"}}, "spec": {"containers": [{"name": "c", "image": "a"}]}}
+    spec = {"replicas": 2, "selector": {"app": "old"}, "template": template}
+    made = {"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "rc", "namespace": "default"}, "spec": spec}
+    await world.client.create(REPLICATIONCONTROLLERS, made)
+
+    async def ready(count: int) -> Any:
+        found = await world.client.get(REPLICATIONCONTROLLERS, "rc", "default")
+        pods = (await world.client.list(PODS, "default")).items
+        return (pods,) if (found.get("status") or {}).get("readyReplicas", 0) == count == len(pods) else None
+
+    (pods,) = await world.until(lambda: ready(2))
+    await world.client.delete(PODS, meta(pods[0])["name"], "default")
+    await world.until(lambda: ready(2))
+    await world.client.patch(REPLICATIONCONTROLLERS, "rc", {"spec": {"replicas": 0}}, namespace="default")
+    await world.until(lambda: ready(0))

@@ -1,4 +1,5 @@
-"""ReplicaSets: exactly so many pods of a template. Follows kube-controller-manager's replicaset controller.
+"""ReplicaSets, and the ReplicationControllers before them: exactly so many pods of a template. Follows kube-controller-manager's
+replicaset controller, which serves both.
 
 Own writes show in the cache at once (Kit.reading_own_writes), so that a slow watch never makes a pod too many.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -39,24 +40,30 @@ from lateen.kube.meta import (
     set_condition,
     uid_of,
 )
-from lateen.kube.resources import PODS, REPLICASETS
-from lateen.kube.selectors import from_selector
+from lateen.kube.resources import PODS, REPLICASETS, Resource
+from lateen.kube.selectors import Predicate, from_selector
 from lateen.reconcile import DONE, Controller, Result, Source
 
+Selecting = Callable[[Any], Predicate]
 BATCH = 500  # pods created or deleted by one reconcile
 _PACE, _PACE_PER_POD = 0.01, 0.0002  # seconds
 
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by ReplicaSets and their pods."""
-    reconciler = ReplicaSetReconciler(kit)
-    pods, sets = kit.owned(PODS), kit.informer(REPLICASETS)
+    return controller_of_kind(kit, REPLICASETS, from_selector)
+
+
+def controller_of_kind(kit: Kit, kind: Resource, selecting: Selecting) -> Controller:
+    """The controller of ``kind``; ``selecting`` reads its ``spec.selector``."""
+    reconciler = ReplicaSetReconciler(kit, kind, selecting)
+    pods, sets = kit.owned(PODS), kit.informer(kind)
     return Controller(
-        name="replicaset",
+        name=kind.kind.lower(),
         reconciler=reconciler,
         sources=[
             Source(informer=sets),
-            Source(informer=pods, keys=owner_key("ReplicaSet"), delay=reconciler.pace),
+            Source(informer=pods, keys=owner_key(kind.kind), delay=reconciler.pace),
             Source(informer=pods, keys=reconciler.adopters, predicate=_orphan),
         ],
         clock=kit.clock,
@@ -71,9 +78,9 @@ def _orphan(old: Object | None, new: Object | None) -> bool:
 class ReplicaSetReconciler:
     """Makes pods match ``spec.replicas``, adopts and releases by selector, writes the status."""
 
-    def __init__(self, kit: Kit) -> None:
-        self._kit = kit
-        self._sets, self._pods = kit.owned(REPLICASETS), kit.owned(PODS)
+    def __init__(self, kit: Kit, kind: Resource, selecting: Selecting) -> None:
+        self._kit, self._kind, self._selecting = kit, kind, selecting
+        self._sets, self._pods = kit.owned(kind), kit.owned(PODS)
         self._deleted: set[str] = set()  # pods deleted here that the informer still shows as they were
         self._pods.subscribe(self._seen)
 
@@ -92,7 +99,7 @@ class ReplicaSetReconciler:
             return ()
         labels = labels_of(pod)
         sets = self._sets.list(key_of(pod).namespace)
-        return [key_of(s) for s in sets if from_selector(spec_of(s)["selector"])(labels)]
+        return [key_of(s) for s in sets if self._selecting(spec_of(s)["selector"])(labels)]
 
     async def reconcile(self, key: Key) -> Result:
         replica_set = self._sets.get(key)
@@ -116,7 +123,7 @@ class ReplicaSetReconciler:
 
     async def _claim(self, replica_set: Object) -> list[Object]:
         """Owned pods that match; takes in matching orphans, lets go of what no longer matches."""
-        matches = from_selector(spec_of(replica_set)["selector"])
+        matches = self._selecting(spec_of(replica_set)["selector"])
         owned = self._owned(replica_set)
         kept = [p for p in owned if matches(labels_of(p))]
         if len(kept) != len(owned):
@@ -190,7 +197,7 @@ class ReplicaSetReconciler:
         now = self._kit.clock.now()
         status = new_status(replica_set, pods, failure, now)
         if status != status_of(replica_set):
-            await self._kit.client.update_status(REPLICASETS, {**replica_set, "status": status})
+            await self._kit.client.update_status(self._kind, {**replica_set, "status": status})
         min_ready = spec_of(replica_set).get("minReadySeconds") or 0
         if status.get("readyReplicas", 0) != status.get("availableReplicas", 0) and min_ready:
             return soonest_available(pods, min_ready, now)
