@@ -70,12 +70,12 @@ def _image(store: ImageStore) -> None:
 
 async def test_names_messages_and_signals(world: World) -> None:
     script = (
-        "{ hostname; grep -c db.local /etc/hosts; echo $HOSTNAME; cat /srv/hello; } > /dev/termination-log;"
-        "echo x > /dev/null; exit 3"
+        "{ hostname; grep -c db.local /etc/hosts; echo $HOSTNAME; cat /srv/hello /proc/self/oom_score_adj; }"
+        " > /dev/termination-log; echo x > /dev/null; exit 3"
     )
     await world.run("named", script, spec={"hostname": "me", "hostAliases": [{"ip": "10.1.2.3", "hostnames": ["db.local"]}]})
     ended = await world.ended("named")
-    assert (ended["message"], ended["exitCode"]) == ("me\n1\nme\nhello", 3)
+    assert (ended["message"], ended["exitCode"]) == ("me\n1\nme\nhello1000\n", 3)
     trap = "trap 'echo bye > /dev/termination-log; exit 7' QUIT; echo up > /dev/termination-log; while :; do sleep 0.05; done"
     up = {"exec": {"command": ["test", "-s", "/dev/termination-log"]}, "periodSeconds": 1}
     await world.run("quits", trap, readinessProbe=up)

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import Golden
 
 from lateen.cluster.node.environment import ConfigError
+from lateen.cluster.node.runtimes import oom
 from lateen.cluster.node.runtimes.oci import cgroups, security
 from lateen.cluster.node.runtimes.oci.bundle import Machine, Place, config, host_namespaces
 from lateen.cluster.node.runtimes.oci.seccomp import default_profile
@@ -161,7 +162,7 @@ def test_amounts() -> None:
 )
 def test_who_is_killed_first(quality: str, request_: str | None, expected: int) -> None:
     container = {"resources": {"requests": {"memory": request_} if request_ else {}}}
-    assert cgroups.oom_score_adj({"status": {"qosClass": quality}}, container, 8 << 30) == expected
+    assert oom.oom_score_adj({"status": {"qosClass": quality}}, container, 8 << 30) == expected
 
 
 def test_cgroup_files(tmp_path: Path) -> None:

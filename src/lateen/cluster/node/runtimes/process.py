@@ -15,8 +15,10 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
+from lateen.cluster.node.runtimes.oom import least_oom_score, oom_score_adj
 from lateen.cluster.node.runtimes.processes import measure
 from lateen.cluster.node.runtimes.wishes import unkept
 from lateen.cluster.node.seam import CommandEnd, ContainerSpec, ContainerState, Stdio, Used
@@ -102,7 +104,14 @@ class ProcessRuntime:
 _KILL = signal.SIGKILL
 
 
+@cache
+def _machine() -> tuple[int, int]:
+    """What this user may give as an OOM score at the least, and the machine's memory."""
+    return least_oom_score(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def _spawn(spec: ContainerSpec) -> Spawn:
+    least, memory = _machine()
     return Spawn(
         id=spec.id,
         argv=spec.argv,
@@ -115,6 +124,7 @@ def _spawn(spec: ContainerSpec) -> Spawn:
         stdin=spec.stdin,
         terminal=spec.terminal,
         netns=spec.netns,
+        oom_score_adj=max(least, oom_score_adj(spec.pod, spec.container, memory)),
         labels={POD: spec.pod_uid, "container": spec.name},
     )
 

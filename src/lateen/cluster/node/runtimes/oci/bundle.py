@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lateen.cluster.node.runtimes import oom
 from lateen.cluster.node.runtimes.oci import cgroups, security
 from lateen.cluster.node.runtimes.oci.seccomp import default_profile
 from lateen.cluster.node.runtimes.oci.security import User
@@ -82,7 +83,7 @@ def _process(spec: ContainerSpec, user: User, machine: Machine) -> dict[str, Any
         "capabilities": {"bounding": names, "effective": names, "permitted": names},
         "noNewPrivileges": security.no_new_privileges(spec.container),
     }
-    wanted = cgroups.oom_score_adj(spec.pod, spec.container, machine.memory)
+    wanted = oom.oom_score_adj(spec.pod, spec.container, machine.memory)
     process["oomScoreAdj"] = max(machine.least_oom_score, wanted)
     return process
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lateen.cluster.node.runtimes import oom
 from lateen.cluster.node.runtimes.oci import bundle, cgroups, rootfs, security
 from lateen.cluster.node.runtimes.oci.bundle import Machine, Place
 from lateen.cluster.node.runtimes.oci.cgroups import Cgroups
@@ -59,7 +60,7 @@ class OciRuntime:
             unified=groups.unified,
             swap=groups.swap,
             rootless=os.geteuid() != 0,
-            least_oom_score=cgroups.least_oom_score(),
+            least_oom_score=oom.least_oom_score(),
         )
 
     def refuses(self, pod: Object) -> str:
