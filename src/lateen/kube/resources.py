@@ -75,6 +75,7 @@ SERVICEACCOUNTS = _r("", "v1", "ServiceAccount", "serviceaccounts", short="sa", 
 PVCS = _r("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", short="pvc")
 PVS = _r("", "v1", "PersistentVolume", "persistentvolumes", namespaced=False, short="pv")
 EVENTS = _r("", "v1", "Event", "events", short="ev", sub="")
+RESOURCEQUOTAS = _r("", "v1", "ResourceQuota", "resourcequotas", short="quota")
 REPLICATIONCONTROLLERS = _r("", "v1", "ReplicationController", "replicationcontrollers", short="rc", sub="status scale")
 DEPLOYMENTS = _r("apps", "v1", "Deployment", "deployments", short="deploy", sub="status scale")
 REPLICASETS = _r("apps", "v1", "ReplicaSet", "replicasets", short="rs", sub="status scale")

@@ -16,6 +16,7 @@ from lateen.kube.resources import (
     PVCS,
     REPLICASETS,
     REPLICATIONCONTROLLERS,
+    RESOURCEQUOTAS,
     SERVICEACCOUNTS,
     SERVICES,
     STATEFULSETS,
@@ -411,3 +412,25 @@ async def test_a_replication_controller_keeps_its_pods(world: World) -> None:
     await world.until(lambda: ready(2))
     await world.client.patch(REPLICATIONCONTROLLERS, "rc", {"spec": {"replicas": 0}}, namespace="default")
     await world.until(lambda: ready(0))
+
+
+async def test_a_quota_shows_what_is_used(world: World) -> None:
+    hard = {"pods": "3", "count/deployments.apps": "2", "requests.cpu": "1"}
+    await world.client.create(RESOURCEQUOTAS, {"metadata": {"name": "q", "namespace": "default"}, "spec": {"hard": hard}})
+
+    async def used(expected: Object) -> Any:
+        return ((await world.client.get(RESOURCEQUOTAS, "q", "default")).get("status") or {}).get("used") == expected
+
+    await world.until(lambda: used({"pods": "0", "count/deployments.apps": "0", "requests.cpu": "0"}))
+    made = deployment(replicas=4)
+    made["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "100m"}}
+    await world.client.create(DEPLOYMENTS, made)
+    await world.until(lambda: used({"pods": "3", "count/deployments.apps": "1", "requests.cpu": "300m"}))
+
+    async def refused() -> Any:
+        failure = condition((await world.deployment()).get("status", {}).get("conditions"), "ReplicaFailure")
+        return failure is not None and "exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3" in failure["message"]
+
+    await world.until(refused)
+    await world.client.delete(DEPLOYMENTS, "web", "default")
+    await world.until(lambda: used({"pods": "0", "count/deployments.apps": "0", "requests.cpu": "0"}))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lateen.cluster.api import metadata, ownership, shape, statuses
-from lateen.cluster.api.admission import admit_create, admit_update
+from lateen.cluster.api.admission import admit_create, admit_update, quotas
 from lateen.cluster.api.admission.accounts import await_account
 from lateen.cluster.api.call import Answer, Backend, Call
 from lateen.cluster.api.ownership import Own
@@ -39,7 +39,8 @@ async def create_object(backend: Backend, call: Call, obj: Object, *, own: Own =
             obj["metadata"]["name"] = metadata.generated_name(base)
         prepared = _prepared(backend, call, edit(obj) if base else obj, own)
         try:
-            return await _store_new(backend, call, prepared)
+            async with quotas.within(backend, call, prepared, None):
+                return await _store_new(backend, call, prepared)
         except KeyExistsError as error:
             if not base or attempt == _ATTEMPTS - 1:
                 raise statuses.already_exists(call.served.resource, prepared["metadata"]["name"]) from error
@@ -128,7 +129,8 @@ async def change_held(
         return answer(served, record)
     if _finished(new, strategy_for(served)) and not call.dry_run:
         return await remove(backend, served, record, last=served.to_storage(new))
-    return await _store_changed(backend, call, record, new, old)
+    async with quotas.within(backend, call, new, old):
+        return await _store_changed(backend, call, record, new, old)
 
 
 async def _store_changed(backend: Backend, call: Call, record: Record, new: Object, old: Object) -> Answer:
