@@ -72,6 +72,14 @@ def start(
             show_default="memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%",
         ),
     ] = None,
+    image_gc: Annotated[
+        str | None,
+        typer.Option(
+            "--image-gc",
+            help="HIGH,LOW: when so many percent of the disk are full, unused pulled images go, down to the other. 100: never.",
+            show_default="85,80",
+        ),
+    ] = None,
     node: Annotated[str, typer.Option("--node", help="Start only this node again, after `cluster stop --node`.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait until it is ready.")] = 60.0,
     output: Output = Format.text,
@@ -91,6 +99,7 @@ def start(
         network=network.value if network else None,
         runtime=runtime.value if runtime is not None else None,
         eviction_hard=eviction_hard,
+        image_gc=image_gc,
         seconds=timeout,
     )
     cluster = home.cluster_home(name)

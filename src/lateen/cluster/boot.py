@@ -39,6 +39,8 @@ from lateen.cluster.dns.sockets import DNS_HOST, hindrance, opener, place
 from lateen.cluster.machine import Machine
 from lateen.cluster.node.agent import NodeAgent, NodeSettings
 from lateen.cluster.node.eviction_plan import DEFAULT as EVICTION
+from lateen.cluster.node.image_gc import DEFAULT as IMAGE_GC
+from lateen.cluster.node.image_gc import ImageGarbage, thresholds
 from lateen.cluster.node.images import StoreImages
 from lateen.cluster.node.networks.loopback import LoopbackNetwork
 from lateen.cluster.node.networks.netns import NetnsNetwork
@@ -88,6 +90,7 @@ class BootSettings:
     network: NetworkClient | None = None
     runtime: str = AUTO
     eviction_hard: str = EVICTION
+    image_gc: str = IMAGE_GC
     system: ShimClient | None = None
     unprivileged_start: int = field(default_factory=lambda: unprivileged_start())
 
@@ -239,6 +242,8 @@ class Cluster:
             registries=self.settings.images.parent / "registries.yaml",
             layered=self.settings.runtime != PROCESS and containers,
         )
+        images.garbage = self._garbage()
+        self._owner.start(images.garbage.run(), "image garbage")
         # One for all nodes: it alone knows which addresses of the slice are taken.
         network = await self._network()
         dns = await self._start_dns()
@@ -256,6 +261,20 @@ class Cluster:
             await self.hollow.ready.wait()
         # What is alive now lives as long as the cluster: the collector need not look at it again and again.
         settle_heap()
+
+    def _garbage(self) -> ImageGarbage:
+        s, pods = self.settings, self.informers.informer(PODS)
+
+        def here() -> list[Object]:
+            return [pod for pod in pods.list() if (pod.get("spec") or {}).get("nodeName") in s.nodes]
+
+        def warn(reason: str, message: str) -> None:
+            agents = [self.machine.agent(name) for name in s.nodes] if self.machine else []
+            for agent in filter(None, agents):
+                agent.warn(reason, message)
+
+        store, limits = ImageStore(s.images), thresholds(s.image_gc)
+        return ImageGarbage(store, cluster=s.folder, clock=self.clock, pods=here, limits=limits, warn=warn)
 
     async def _network(self) -> LoopbackNetwork | NetnsNetwork:
         s = self.settings

@@ -47,7 +47,7 @@ class Image:
     created: str
     config: Mapping[str, Any]
     layers: Sequence[Digest]
-    pulled: bool = False  # by its name, from a registry; otherwise it was made or brought here
+    pulled: bool = False  # every name of it came from a registry; otherwise it was made or brought here
 
 
 class ImageStore:
@@ -131,10 +131,11 @@ class ImageStore:
 
     def images(self) -> list[Image]:
         """Every named image, by digest."""
-        by_digest: dict[Digest, list[str]] = {}
-        for name, digest in self.names():
-            by_digest.setdefault(digest, []).append(name)
-        return [self._image(digest, names) for digest, names in by_digest.items()]
+        by_digest: dict[Digest, dict[str, bool]] = {}
+        for m in self._index()["manifests"]:
+            if name := _name(m):
+                by_digest.setdefault(Digest(m["digest"]), {})[name] = PULLED in m["annotations"]
+        return [replace(self._image(d, list(names)), pulled=all(names.values())) for d, names in by_digest.items()]
 
     def rootfs(self, image: Image) -> Path:
         """The image's layers, unpacked once into a folder that nobody writes to again."""

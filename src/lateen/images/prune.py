@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,31 +50,53 @@ def _place(store: ImageStore, folder: Path) -> Path:
     return store.root / "used" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
 
 
-def used(store: ImageStore) -> dict[Digest, str]:
-    """Manifest digests that clusters use, and the folder of one of them."""
-    found: dict[Digest, str] = {}
+def used(store: ImageStore, *, but: Path | None = None) -> set[Digest]:
+    """Manifest digests that clusters use, ``but`` for one of them."""
+    found: set[Digest] = set()
     for file in (store.root / "used").glob("[0-9a-f]*"):
         said = orjson.loads(file.read_bytes())
-        if Path(said["folder"]).exists():
-            found |= {Digest(d): said["folder"] for d in said["digests"]}
-        else:
+        if not Path(said["folder"]).exists():
             file.unlink(missing_ok=True)
+        elif said["folder"] != str(but):
+            found |= {Digest(d) for d in said["digests"]}
     return found
 
 
-def prune(store: ImageStore) -> Freed:
-    """Remove blobs and unpacked files that nothing needs; nothing at all while somebody writes to the store. Blocking."""
+def settle(store: ImageStore, cluster: Path, in_use: Callable[[], set[Digest]]) -> None:
+    """Let a cluster's word be what it uses now, unless somebody is about to use more."""
+    with store.pruning() as may:
+        if may:
+            _say_anew(store, cluster, in_use())
+
+
+def _say_anew(store: ImageStore, cluster: Path, digests: set[Digest]) -> None:
+    if digests != uses_of(store, cluster):
+        uses(store, cluster, digests)
+
+
+def prune(
+    store: ImageStore,
+    *,
+    cluster: Path | None = None,
+    in_use: Callable[[], set[Digest]] = set,
+    unpacked: bool = False,
+) -> Freed:
+    """Remove blobs and unpacked files that nothing needs (``unpacked``: files that nobody uses now, too); nothing at all while
+    somebody writes to the store. ``cluster`` first says anew what is ``in_use``. Blocking."""
     with store.pruning() as may:
         if not may:
             return Freed(bytes=0, blobs=0)
+        if cluster is not None:
+            _say_anew(store, cluster, in_use())
         keep, layers = _reachable(store)
+        folders = _needed(store, used(store)) if unpacked else keep | layers
         blobs = [p for p in (store.root / "blobs" / "sha256").glob("*") if p.name not in keep and not p.name.startswith(".")]
         freed = sum(p.stat().st_size for p in blobs)
         for blob in blobs:
             blob.unlink()
-        for kind, needed in (("layers", layers), ("rootfs", keep)):
+        for kind in ("layers", "rootfs"):
             for folder in (store.root / kind).glob("*"):
-                if folder.name not in needed:
+                if folder.name not in folders:
                     freed += tree_size(folder)
                     shutil.rmtree(folder, ignore_errors=True)
         _drop_stale(store)
@@ -83,7 +105,7 @@ def prune(store: ImageStore) -> Freed:
 
 def _reachable(store: ImageStore) -> tuple[set[str], set[str]]:
     """Hex digests of blobs to keep, and of layers that may lie unpacked."""
-    roots: set[Digest] = set(used(store))
+    roots: set[Digest] = used(store)
     for name, digest in store.names():
         roots |= {digest, *filter(None, [parse(name).digest])}
     keep, layers = {_hex(d) for d in roots}, set()
@@ -93,6 +115,12 @@ def _reachable(store: ImageStore) -> tuple[set[str], set[str]]:
             layers |= found
             keep |= found | {_hex(image.digest), _hex(store.manifest(image.digest)["config"]["digest"])}
     return keep, layers
+
+
+def _needed(store: ImageStore, digests: Iterable[Digest]) -> set[str]:
+    """Hex digests that name the unpacked files of images."""
+    images = [image for digest in digests for image in _image(store, digest)]
+    return {_hex(d) for image in images for d in (image.digest, *image.layers)}
 
 
 def _image(store: ImageStore, digest: Digest) -> list[Image]:

@@ -37,6 +37,7 @@ class StartOptions:
     network: str | None = None
     runtime: str | None = None
     eviction_hard: str | None = None
+    image_gc: str | None = None
     seconds: float = 60.0
 
 
@@ -78,7 +79,17 @@ def start(cluster: ClusterHome, options: StartOptions, progress: Progress = lamb
 
 def _as_asked(cluster: ClusterHome, settings: dict[str, Any], options: StartOptions) -> dict[str, Any]:
     """What runs, if it is what is asked for; a running cluster is never changed by asking."""
-    for name in ("nodes", "fake_nodes", "api_port", "gateway_port", "node_grace", "network", "runtime", "eviction_hard"):
+    for name in (
+        "nodes",
+        "fake_nodes",
+        "api_port",
+        "gateway_port",
+        "node_grace",
+        "network",
+        "runtime",
+        "eviction_hard",
+        "image_gc",
+    ):
         asked = getattr(options, name)
         any_port = name.endswith("_port") and asked == 0
         if asked is not None and asked != settings.get(name) and not any_port:
@@ -111,6 +122,7 @@ def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> subproce
         "--network": options.network,
         "--runtime": options.runtime,
         "--eviction-hard": options.eviction_hard,
+        "--image-gc": options.image_gc,
     }
     for flag, value in asked.items():
         if value is not None:

@@ -92,6 +92,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--network", choices=NETWORKS)
     parser.add_argument("--runtime")
     parser.add_argument("--eviction-hard")
+    parser.add_argument("--image-gc")
     return parser.parse_args(argv)
 
 
@@ -197,6 +198,7 @@ def _settings(home: ClusterHome, options: argparse.Namespace) -> dict[str, Any]:
         "network": options.network,
         "runtime": options.runtime,
         "eviction_hard": options.eviction_hard,
+        "image_gc": options.image_gc,
     }
     settings |= {k: v for k, v in asked.items() if v is not None}
     if "slice" not in settings:

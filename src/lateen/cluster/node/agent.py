@@ -169,6 +169,10 @@ class NodeAgent:
             self.ready.set()
             await asyncio.Event().wait()
 
+    def warn(self, reason: str, message: str) -> None:
+        """An event on the node."""
+        self._recorder.warning({"apiVersion": "v1", "kind": "Node", **self.registration.node}, reason, message)
+
     async def _register(self) -> None:
         pause = 0.1
         while True:

@@ -63,6 +63,9 @@ class Evictor:
         signals = await asyncio.to_thread(self.read)
         crossed = plan.met(self._thresholds, signals)
         await self._say(crossed)
+        if crossed and crossed[0].signal != plan.MEMORY and await self._context.images.reclaim():
+            signals = await asyncio.to_thread(self.read)
+            crossed = plan.met(self._thresholds, signals)
         if crossed:
             await self._relieve(crossed[0], signals[crossed[0].signal])
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from lateen.aio.clock import Clock
+from lateen.cluster.node.image_gc import ImageGarbage
 from lateen.cluster.node.seam import ImageError, LocalImage, Pulled, Puller
 from lateen.errors import FailedError, InputError
 from lateen.images import layers, prune
@@ -32,6 +33,7 @@ class StoreImages:
     def __init__(self, store: ImageStore, *, cluster: Path, clock: Clock, registries: Path, layered: bool = False) -> None:
         self._store, self._cluster, self._clock, self._layered = store, cluster, clock, layered
         self._registries = registries
+        self.garbage: ImageGarbage | None = None
         self._known: dict[str, LocalImage] = {}
         self._unpacking = asyncio.Lock()
         self._pulling: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -48,6 +50,9 @@ class StoreImages:
         if policy == "Never" or puller is None:
             raise ImageError("ErrImageNeverPull", f'Container image "{ref}" is not present with pull policy of Never')
         return await self._pull(reference, policy, puller)
+
+    async def reclaim(self) -> int:
+        return await self.garbage.reclaim() if self.garbage else 0
 
     async def _present(self, ref: str, policy: str) -> Image | None:
         """What is here and need not be asked for: with Always, what was made or brought here, and what a digest names."""
@@ -126,6 +131,9 @@ def _local(image: Image, rootfs: Path | None, unpacked: Sequence[Path]) -> Local
 
 class HostImages:
     """Every reference is the host's own root: for tests and for programs that are installed on the machine."""
+
+    async def reclaim(self) -> int:
+        return 0
 
     async def ensure(self, ref: str, policy: str, puller: Puller | None = None) -> LocalImage:
         path = os.environ.get("PATH", os.defpath)

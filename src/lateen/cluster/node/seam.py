@@ -153,6 +153,10 @@ class Images(Protocol):
         a message a person can act on."""
         ...
 
+    async def reclaim(self) -> int:
+        """Free what images take that no pod uses; the bytes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stdio:
