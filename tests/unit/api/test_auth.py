@@ -151,14 +151,15 @@ def test_roles_aggregate_what_they_select() -> None:
 
     roles = [
         role("whole", [], {"to": "part"}, selects="whole"),
-        role("part", [rule("get", "pods")], {"to": "whole"}, selects="part"),  # a ring, which ends
+        role("part", [rule("get", "old")], {"to": "whole"}, selects="part"),  # a ring, which ends; own rules do not count
+        role("branch", [rule("get", "pods")], {"to": "whole"}),
         role("leaf", [rule("get", "secrets")], {"to": "part"}),
         role("other", [rule("get", "nodes")], {"to": "nobody"}),
     ]
     binding = {"roleRef": {"kind": "ClusterRole", "name": "whole"}, "subjects": [{"kind": "User", "name": "ann"}]}
     rbac = Rbac(lambda plural, _: {"clusterroles": roles, "clusterrolebindings": [binding]}.get(plural, ()), lambda: 0)
-    may = {r: rbac.allowed(UserInfo(name="ann"), Attributes(verb="get", resource=r)) for r in ("pods", "secrets", "nodes")}
-    assert may == {"pods": True, "secrets": True, "nodes": False}
+    may = {r: rbac.allowed(UserInfo(name="ann"), Attributes(verb="get", resource=r)) for r in ("pods", "secrets", "nodes", "old")}
+    assert may == {"pods": True, "secrets": True, "nodes": False, "old": False}
 
 
 def test_decisions_follow_the_stored_objects() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from lateen.aio.clock import SystemClock
 from lateen.kube.meta import Object, condition, meta
 from lateen.kube.resources import (
+    CLUSTERROLES,
     CONFIGMAPS,
     CONTROLLERREVISIONS,
     CRONJOBS,
@@ -434,3 +435,28 @@ async def test_a_quota_shows_what_is_used(world: World) -> None:
     await world.until(refused)
     await world.client.delete(DEPLOYMENTS, "web", "default")
     await world.until(lambda: used({"pods": "0", "count/deployments.apps": "0", "requests.cpu": "0"}))
+
+
+async def test_roles_show_what_they_aggregate(world: World) -> None:
+    async def rules(name: str) -> list[Any]:
+        return (await world.client.get(CLUSTERROLES, name)).get("rules") or []
+
+    async def stacked() -> Any:
+        view, edit, admin = [await rules(n) for n in ("view", "edit", "admin")]
+        return view and all(r in edit for r in view) and all(r in admin for r in edit) and len(admin) > len(edit) > len(view)
+
+    await world.until(stacked)
+    extra = {"verbs": ["get"], "apiGroups": ["shop.example"], "resources": ["carts"]}
+    labels = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+    await world.client.create(CLUSTERROLES, {"metadata": {"name": "carts", "labels": labels}, "rules": [extra]})
+
+    async def extended() -> Any:
+        return extra in await rules("admin")
+
+    await world.until(extended)
+    await world.client.delete(CLUSTERROLES, "carts")
+
+    async def forgotten() -> Any:
+        return extra not in await rules("admin")
+
+    await world.until(forgotten)

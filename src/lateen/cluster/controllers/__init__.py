@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lateen.cluster.controllers import (
+    clusterrole,
     cronjob,
     daemonset,
     deployment,
@@ -38,6 +39,7 @@ _ALL = (
     serviceaccount,
     statefulset,
     rootca,
+    clusterrole,
     cronjob,
     daemonset,
     deployment,

@@ -1,6 +1,6 @@
 """The roles and bindings that every cluster starts with, as compact data (plugin/pkg/auth/authorizer/rbac/bootstrappolicy).
 
-``view``, ``edit`` and ``admin`` hold their rules themselves and aggregate those of roles that are labelled to extend them.
+``view``, ``edit`` and ``admin`` aggregate roles by label: the ones here hold the rules, whoever adds one extends them.
 """
 
 from __future__ import annotations
@@ -117,22 +117,23 @@ def _urls(*urls: str) -> dict[str, Any]:
 _ALL = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, {"verbs": ["*"], "nonResourceURLs": ["*"]}]
 _VIEW = [_rule(READ, g, r) for g, r in _VIEWED.items()] + [_rule(READ, "", ["namespaces"])]
 _EDIT = [
-    *_VIEW,
     *(_rule(WRITE, g, r) for g, r in _EDITED.items()),
     _rule(READ, "", ["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"]),
     _rule(["impersonate"], "", ["serviceaccounts"]),
     _rule([*READ, *WRITE], "coordination.k8s.io", ["leases"]),
 ]
 _ADMIN = [
-    *_EDIT,
     _rule(["create"], "authorization.k8s.io", ["localsubjectaccessreviews"]),
     _rule([*READ, *WRITE], RBAC, ["roles", "rolebindings"]),
 ]
 ROLES: dict[str, list[dict[str, Any]]] = {
     "cluster-admin": _ALL,
-    "admin": _ADMIN,
-    "edit": _EDIT,
-    "view": _VIEW,
+    "admin": [],
+    "edit": [],
+    "view": [],
+    "system:aggregate-to-admin": _ADMIN,
+    "system:aggregate-to-edit": _EDIT,
+    "system:aggregate-to-view": _VIEW,
     "system:discovery": [
         _urls(
             "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"
@@ -160,7 +161,7 @@ BINDINGS: dict[str, tuple[str, list[str]]] = {
 
 def objects() -> list[Object]:
     """ClusterRoles and ClusterRoleBindings, complete."""
-    roles = [_object("ClusterRole", name, {"rules": rules} | _aggregation(name)) for name, rules in ROLES.items()]
+    roles = [_object("ClusterRole", name, _rules(name, rules), _extends(name)) for name, rules in ROLES.items()]
     return roles + [
         _object(
             "ClusterRoleBinding",
@@ -174,13 +175,20 @@ def objects() -> list[Object]:
     ]
 
 
-def _aggregation(name: str) -> dict[str, Any]:
-    """Whoever may edit may do what extends ``view``, and so on."""
-    below = _LADDER[: _LADDER.index(name) + 1] if name in _LADDER else ()
-    selectors = [{"matchLabels": {f"{RBAC}/aggregate-to-{n}": "true"}} for n in reversed(below)]
-    return {"aggregationRule": {"clusterRoleSelectors": selectors}} if selectors else {}
+def _rules(name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a role says; the rules of one that aggregates are a controller's to write."""
+    if name not in _LADDER:
+        return {"rules": rules}
+    return {"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {f"{RBAC}/aggregate-to-{name}": "true"}}]}}
 
 
-def _object(kind: str, name: str, body: dict[str, Any]) -> Object:
-    metadata = {"name": name, "labels": _LABELS, "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"}}
+def _extends(name: str) -> dict[str, str]:
+    """The label that has ``view`` extend ``edit``, and ``edit`` ``admin``; and each ``system:aggregate-to-`` role its own."""
+    above = dict(zip(_LADDER, _LADDER[1:], strict=False)).get(name) or name.partition("system:aggregate-to-")[2]
+    return {f"{RBAC}/aggregate-to-{above}": "true"} if above else {}
+
+
+def _object(kind: str, name: str, body: dict[str, Any], labels: dict[str, str] | None = None) -> Object:
+    annotations = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
+    metadata = {"name": name, "labels": _LABELS | (labels or {}), "annotations": annotations}
     return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": metadata, **body}

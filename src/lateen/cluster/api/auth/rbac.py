@@ -88,10 +88,11 @@ class Rbac:
         return self._aggregated(found, frozenset()) if found is not None and found.get("aggregationRule") else found
 
     def _aggregated(self, role: Object, inside: frozenset[str]) -> Object:
-        """``role`` with the rules of the ClusterRoles it selects, which may aggregate too; ``inside`` are the ones on the way."""
+        """``role`` with the rules of the ClusterRoles it selects, which may aggregate too; ``inside`` are the ones on the way.
+        The rules it stores were written by a controller from the same selection, a moment ago: they do not count."""
         name = meta(role)["name"]
         selectors = [from_selector(s) for s in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()]
-        rules = list(role.get("rules") or ())
+        rules = [] if selectors else list(role.get("rules") or ())
         for other in self._objects("clusterroles", "") if selectors and name not in inside else ():
             if meta(other)["name"] != name and any(matches(labels_of(other)) for matches in selectors):
                 rules += self._aggregated(other, inside | {name}).get("rules") or ()
