@@ -14,6 +14,7 @@ RBAC = "rbac.authorization.k8s.io"
 READ = ("get", "list", "watch")
 WRITE = ("create", "delete", "deletecollection", "patch", "update")
 _LADDER = ("view", "edit", "admin")
+_ABOVE = {"view": "edit", "edit": "admin"}
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 
 
@@ -184,7 +185,7 @@ def _rules(name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _extends(name: str) -> dict[str, str]:
     """The label that has ``view`` extend ``edit``, and ``edit`` ``admin``; and each ``system:aggregate-to-`` role its own."""
-    above = dict(zip(_LADDER, _LADDER[1:], strict=False)).get(name) or name.partition("system:aggregate-to-")[2]
+    above = _ABOVE.get(name) or name.partition("system:aggregate-to-")[2]
     return {f"{RBAC}/aggregate-to-{above}": "true"} if above else {}
 
 
