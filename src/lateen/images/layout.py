@@ -120,14 +120,17 @@ class ImageStore:
     def resolve(self, text: str) -> Image | None:
         """The image that a reference names: by digest if it has one, else by its tag. None if it is not here."""
         reference = parse(text)
-        if reference.digest:
-            return self._image(reference.digest, [text]) if self.blob(reference.digest).exists() else None
         full = _full(reference)
         found = next((m for m in self._index()["manifests"] if (n := _name(m)) and _full(parse(n)) == full), None)
-        if found is None:
+        digest = Digest(reference.digest or (found["digest"] if found else ""))
+        if not digest or not self.blob(digest).exists():
             return None
-        image = self._image(found["digest"], [text])
-        return replace(image, pulled=True) if found["annotations"].get(PULLED) else image
+        image = self._image(digest, [text])
+        return replace(image, pulled=True) if found and PULLED in found["annotations"] else image
+
+    def whole(self, image: Image) -> bool:
+        """Whether all its layers are here."""
+        return all(self.blob(layer).exists() for layer in image.layers)
 
     def images(self) -> list[Image]:
         """Every named image, by digest."""

@@ -11,6 +11,8 @@ from lateen.aio.clock import VirtualClock
 from lateen.cluster.node import image_gc
 from lateen.cluster.node.eviction_plan import Signal
 from lateen.cluster.node.image_gc import Candidate, ImageGarbage, Thresholds, chosen
+from lateen.cluster.node.images import StoreImages
+from lateen.cluster.node.seam import ImageError
 from lateen.errors import InputError
 from lateen.images import prune
 from lateen.images.layout import LAYER, Image, ImageStore
@@ -144,3 +146,17 @@ def test_layers_in_use_are_found_by_their_links(place: Place) -> None:
     folder.mkdir(parents=True)
     (folder / "data").symlink_to(place.store.root / "rootfs" / image.digest[7:])
     assert image_gc.mounted(place.store, place.cluster) == {image.digest}
+
+
+async def test_what_was_damaged_is_pulled_again_and_what_is_used_is_claimed_again(place: Place, tmp_path: Path) -> None:
+    image = place.image("127.0.0.1:1/a:1")
+    images = StoreImages(place.store, cluster=place.cluster, clock=place.clock, registries=tmp_path / "none", layered=True)
+    first = await images.ensure("127.0.0.1:1/a:1", "IfNotPresent")
+    assert prune.uses_of(place.store, place.cluster) == {image.digest}
+    prune.uses(place.store, place.cluster, [])
+    assert (await images.ensure("127.0.0.1:1/a:1", "IfNotPresent")).layers == first.layers
+    assert prune.uses_of(place.store, place.cluster) == {image.digest}
+    place.store.blob(image.layers[0]).unlink()
+    with pytest.raises(ImageError) as caught:
+        await images.ensure("127.0.0.1:1/a:1", "Never")
+    assert caught.value.reason == "ErrImageNeverPull"

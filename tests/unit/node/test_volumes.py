@@ -52,6 +52,27 @@ async def test_empty_folders_lie_on_disk_or_in_memory(rig: Rig) -> None:
     assert in_memory.source.stat().st_mode & 0o777 == 0o777
 
 
+async def test_images_are_volumes_that_nobody_writes_to(rig: Rig, tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+    (tmp_path / "files/in").mkdir(parents=True)
+
+    async def images(ref: str, policy: str) -> Path:
+        asked.append((ref, policy))
+        return tmp_path / "files"
+
+    source = {"image": {"reference": "data:1", "pullPolicy": "Always"}}
+    with pytest.raises(FailedError, match="has no images"):
+        await rig.mount(source)
+    rig.volumes.images = images
+    mount = await rig.mount(source)
+    assert (mount.source, mount.read_only) == (tmp_path / "files", True)
+    assert (await rig.mount(source, subPath="in")).source == tmp_path / "files/in"
+    with pytest.raises(FailedError, match='the image has no "out"'):
+        await rig.mount(source, subPath="out")
+    assert not (tmp_path / "files/out").exists()
+    assert asked == [("data:1", "Always")]  # once: the pod keeps what it has
+
+
 async def test_sub_paths_stay_inside(rig: Rig) -> None:
     made = await rig.mount({"emptyDir": {}}, subPathExpr="logs/$(NAME)")
     assert made.source == (rig.folder / "volumes/v/logs/one").resolve()

@@ -25,6 +25,7 @@ from lateen.cluster.node.environment import ConfigError, Sources, environment, e
 from lateen.cluster.node.identity import HOSTS, RESOLV, kernel_name, managed_hosts, managed_resolv
 from lateen.cluster.node.networks.loopback import anywhere, holder
 from lateen.cluster.node.prober import Prober, Reports
+from lateen.cluster.node.pulling import pull_secrets
 from lateen.cluster.node.seam import ContainerSpec, ContainerState, ImageError, LocalImage, Mount, PodAddress, Puller
 from lateen.cluster.node.status import ContainerFacts
 from lateen.cluster.node.timing import Deadline
@@ -244,16 +245,7 @@ class Container:
         return image
 
     async def _pull_secrets(self) -> list[Object]:
-        """The pod's pull secrets; a missing one is told and does without."""
-        pod = self._pod()
-        names = [s["name"] for s in (pod.get("spec") or {}).get("imagePullSecrets") or () if s.get("name")]
-        found = {name: await self._get(SECRETS, name, meta(pod).get("namespace", "")) for name in dict.fromkeys(names)}
-        if lost := [name for name, secret in found.items() if secret is None]:
-            message = (
-                f"Unable to retrieve some image pull secrets ({', '.join(lost)}); attempting to pull the image may not succeed."
-            )
-            self._event("FailedToRetrieveImagePullSecret", message)
-        return [secret for secret in found.values() if secret is not None]
+        return await pull_secrets(self._context, self._pod(), self._event)
 
     def _pull_policy(self) -> str:
         return str(self.spec.get("imagePullPolicy") or "IfNotPresent")

@@ -34,11 +34,11 @@ class StoreImages:
         self._store, self._cluster, self._clock, self._layered = store, cluster, clock, layered
         self._registries = registries
         self.garbage: ImageGarbage | None = None
-        self._known: dict[str, LocalImage] = {}
+        self._known: dict[tuple[str, bool], LocalImage] = {}
         self._unpacking = asyncio.Lock()
         self._pulling: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def ensure(self, ref: str, policy: str, puller: Puller | None = None) -> LocalImage:
+    async def ensure(self, ref: str, policy: str, puller: Puller | None = None, *, whole: bool = False) -> LocalImage:
         try:
             reference = parse(ref)
         except InputError as error:
@@ -46,23 +46,25 @@ class StoreImages:
             raise ImageError("InvalidImageName", message) from error
         image = await self._present(ref, policy)
         if image is not None:
-            return await self._unpacked(image)
+            return await self._unpacked(image, whole=whole)
         if policy == "Never" or puller is None:
             raise ImageError("ErrImageNeverPull", f'Container image "{ref}" is not present with pull policy of Never')
-        return await self._pull(reference, policy, puller)
+        return await self._pull(reference, policy, puller, whole=whole)
 
     async def reclaim(self) -> int:
         return await self.garbage.reclaim() if self.garbage else 0
 
     async def _present(self, ref: str, policy: str) -> Image | None:
-        """What is here and need not be asked for: with Always, what was made or brought here, and what a digest names."""
+        """What is here and need not be asked for: with Always, only what was made or brought here. What was pulled and lacks
+        something, because it was damaged, is pulled again."""
         try:
             image = await asyncio.to_thread(self._store.resolve, ref)
-        except FailedError:  # damaged: it is pulled again
+        except FailedError:  # damaged, too
             return None
-        return None if policy == "Always" and image is not None and image.pulled else image
+        again = image is not None and image.pulled and (policy == "Always" or not await asyncio.to_thread(self._store.whole, image))
+        return None if again else image
 
-    async def _pull(self, reference: Reference, policy: str, puller: Puller) -> LocalImage:
+    async def _pull(self, reference: Reference, policy: str, puller: Puller, *, whole: bool) -> LocalImage:
         """From a registry, one pull per name at a time: who waited for another's takes that."""
         asked = self._clock.monotonic()
         turn = self._pulling.setdefault(str(reference), asyncio.Lock())
@@ -75,7 +77,7 @@ class StoreImages:
                 image = image or await pull(self._store, reference, await self._access(puller))
             except (FailedError, InputError, OSError) as error:
                 raise ImageError("ErrImagePull", str(error)) from error
-        local = await self._unpacked(image)
+        local = await self._unpacked(image, whole=whole)
         now = self._clock.monotonic()
         return replace(local, pulled=Pulled(seconds=now - began, waited=now - asked, size=image.size))
 
@@ -84,29 +86,31 @@ class StoreImages:
         keyring = credentials.of_secrets(await puller.secrets()) | await asyncio.to_thread(credentials.own)
         return Access(settings=settings, keyring=keyring, clock=self._clock)
 
-    async def _unpacked(self, image: Image) -> LocalImage:
-        known = self._known.get(image.digest)
-        if known is not None and all(path.exists() for path in (*known.layers, *filter(None, [known.rootfs]))):
+    async def _unpacked(self, image: Image, *, whole: bool) -> LocalImage:
+        known = self._known.get((image.digest, whole))
+        if known is not None and await asyncio.to_thread(self._stands, known):
             return known
         async with self._unpacking:
             try:
-                local = await asyncio.to_thread(self._unpack, image)
+                local = await asyncio.to_thread(self._unpack, image, whole=whole)
             except (OSError, FailedError) as error:
                 raise ImageError("ErrImagePull", f"image {image.digest} cannot be unpacked: {error}") from error
-        self._known[image.digest] = local
+        self._known[image.digest, whole] = local
         return local
 
-    def _unpack(self, image: Image) -> LocalImage:
+    def _stands(self, known: LocalImage) -> bool:
+        """Whether the files are still there, and kept for this cluster. Blocking, short."""
+        kept = known.digest in prune.uses_of(self._store, self._cluster)
+        return kept and all(path.exists() for path in (*known.layers, *filter(None, [known.rootfs])))
+
+    def _unpack(self, image: Image, *, whole: bool) -> LocalImage:
         with self._store.writing():
             said = prune.uses_of(self._store, self._cluster)
             if image.digest not in said:
                 prune.uses(self._store, self._cluster, {*said, image.digest})
-            return self._on_disk(image)
-
-    def _on_disk(self, image: Image) -> LocalImage:
-        if self._layered and not _on_host(image):
-            return _local(image, None, layers.unpacked(self._store, image))
-        return _local(image, self._store.rootfs(image), ())
+            if self._layered and not whole and not _on_host(image):
+                return _local(image, None, layers.unpacked(self._store, image))
+            return _local(image, self._store.rootfs(image), ())
 
 
 def _on_host(image: Image) -> bool:
@@ -135,6 +139,6 @@ class HostImages:
     async def reclaim(self) -> int:
         return 0
 
-    async def ensure(self, ref: str, policy: str, puller: Puller | None = None) -> LocalImage:
+    async def ensure(self, ref: str, policy: str, puller: Puller | None = None, *, whole: bool = False) -> LocalImage:
         path = os.environ.get("PATH", os.defpath)
         return LocalImage(digest="sha256:" + "0" * 64, rootfs=None, env={"PATH": path})

@@ -148,9 +148,9 @@ class ImageError(FailedError):
 class Images(Protocol):
     """Where images come from."""
 
-    async def ensure(self, ref: str, policy: str, puller: Puller | None = None) -> LocalImage:
-        """The image, unpacked. ``policy`` is Always, IfNotPresent or Never. Without ``puller`` it is as with Never. ImageError with
-        a message a person can act on."""
+    async def ensure(self, ref: str, policy: str, puller: Puller | None = None, *, whole: bool = False) -> LocalImage:
+        """The image, unpacked (``whole``: always in one folder, ``rootfs``). ``policy`` is Always, IfNotPresent or Never. Without
+        ``puller`` it is as with Never. ImageError with a message a person can act on."""
         ...
 
     async def reclaim(self) -> int:

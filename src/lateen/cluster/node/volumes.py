@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +24,8 @@ from lateen.kube.resources import CONFIGMAPS, PVCS, PVS, SECRETS, SERVICEACCOUNT
 
 _RESOURCES: Mapping[str, Resource] = {"ConfigMap": CONFIGMAPS, "Secret": SECRETS}
 _MADE = ("configMap", "secret", "projected", "downwardAPI")
+_FOREIGN = {"hostPath", "image"}  # nothing of the pod's own: it is never given to its group
+ImageFolder = Callable[[str, str], Awaitable[Path]]
 _TOKEN_SECONDS, _TOKEN_AGE_MOST = 3607, 24 * 3600.0
 
 
@@ -35,15 +37,17 @@ class _Token:
 
 @dataclass(slots=True)
 class Volumes:
-    """The volumes of one pod under ``folder``, and under ``memory`` those that lie in memory."""
+    """The volumes of one pod under ``folder``, and under ``memory`` those that lie in memory; ``images`` gives an image's files."""
 
     client: Client
     clock: Clock
     folder: Path
     allocatable: Mapping[str, str]
     memory: Path
+    images: ImageFolder | None = None
     paths: dict[str, Path] = field(default_factory=dict)
     _read_only: set[str] = field(default_factory=set)
+    _images: set[str] = field(default_factory=set)
     _tokens: dict[tuple[str, str], _Token] = field(default_factory=dict)
 
     async def setup(self, pod: Object) -> None:
@@ -58,7 +62,7 @@ class Volumes:
     async def _own(self, pod: Object, volume: Mapping[str, Any], path: Path) -> None:
         """fsGroup, on every volume that the pod may write to; host paths stay as they are."""
         context = (pod.get("spec") or {}).get("securityContext") or {}
-        if context.get("fsGroup") is None or os.geteuid() != 0 or "hostPath" in volume or any(kind in volume for kind in _MADE):
+        if context.get("fsGroup") is None or os.geteuid() != 0 or _FOREIGN & volume.keys() or any(kind in volume for kind in _MADE):
             return
         policy = context.get("fsGroupChangePolicy") or "Always"
         await asyncio.to_thread(ownership.give, path, int(context["fsGroup"]), policy=policy)
@@ -85,10 +89,27 @@ class Volumes:
             return await self._claimed(pod, volume["persistentVolumeClaim"]["claimName"])
         if "ephemeral" in volume:
             return await self._claimed(pod, f"{meta(pod)['name']}-{volume['name']}")
+        if "image" in volume:
+            self._read_only.add(volume["name"])
+            self._images.add(volume["name"])
+            return await self._image(volume["name"], volume["image"])
         if "emptyDir" in volume or set(volume) == {"name"}:
             return await asyncio.to_thread(self._empty, volume)
         kind = next(k for k in volume if k != "name")
         raise FailedError(f"volumes of type {kind} are not supported by this node")
+
+    async def _image(self, name: str, source: Mapping[str, Any]) -> Path:
+        """The image that the volume had first, as long as it is there: a link keeps it, and keeps it from being collected."""
+        link = self.folder / name
+        if link.is_symlink() and link.exists():
+            return link.readlink()
+        if self.images is None:
+            raise FailedError("this node has no images")
+        path = await self.images(source.get("reference") or "", source.get("pullPolicy") or "")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+        return path
 
     def _empty(self, volume: Mapping[str, Any]) -> Path:
         in_memory = (volume.get("emptyDir") or {}).get("medium") == "Memory"
@@ -164,7 +185,7 @@ class Volumes:
             raise FailedError(f'volume "{mount["name"]}" is mounted but the pod declares no such volume')
         inner = mount.get("subPath") or _whole(expanded(mount.get("subPathExpr") or ""))
         return Mount(
-            source=_within(path, inner) if inner else path,
+            source=_within(path, inner, make=mount["name"] not in self._images) if inner else path,
             target=mount["mountPath"],
             read_only=bool(mount.get("readOnly")) or mount["name"] in self._read_only,
             propagation=mount.get("mountPropagation") or "",
@@ -178,8 +199,8 @@ def _whole(text: str) -> str:
     return text
 
 
-def _within(volume: Path, inner: str) -> Path:
-    """A place inside a volume, made if missing. Links may lead anywhere in the volume, not out of it."""
+def _within(volume: Path, inner: str, *, make: bool) -> Path:
+    """A place inside a volume, made if missing and allowed. Links may lead anywhere in the volume, not out of it."""
     if ".." in PurePosixPath(inner).parts or inner.startswith("/"):
         raise FailedError(f"subPath {inner!r} must stay inside the volume")
     top = volume.resolve()
@@ -187,6 +208,8 @@ def _within(volume: Path, inner: str) -> Path:
     if not place.is_relative_to(top):
         raise FailedError(f'failed to prepare subPath for volumeMount: subpath "{inner}" leads out of the volume')
     if not place.exists():
+        if not make:
+            raise FailedError(f'failed to prepare subPath for volumeMount: the image has no "{inner}"')
         place.mkdir(parents=True)
         place.chmod(top.stat().st_mode & 0o7777)
     return place

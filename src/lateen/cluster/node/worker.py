@@ -19,6 +19,7 @@ from lateen.cluster.node.container import Container
 from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.decide import EPHEMERAL, INIT, MAIN, SIDECAR, Steps, decide, kind_of
 from lateen.cluster.node.identity import kernel_name
+from lateen.cluster.node.pulling import default_policy, image_folder
 from lateen.cluster.node.resize import Resizer
 from lateen.cluster.node.seam import ContainerState, PodAddress
 from lateen.cluster.node.status import TRAFFIC_READY, PodFacts, containers_ready, initial_start_time, patch_for, pod_status
@@ -51,6 +52,7 @@ class PodWorker:
             folder=context.pod_folder(self.uid) / "volumes",
             allocatable=context.allocatable,
             memory=context.memory_folder(self.uid),
+            images=lambda ref, policy: image_folder(context, self.pod, ref, policy or default_policy(ref)),
         )
         self._address: PodAddress | None = None
         self._states, self._gone, self._deadline = list(states), False, None
