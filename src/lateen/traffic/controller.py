@@ -246,7 +246,11 @@ class Traffic:
         if new is not None and obj is not None:
             settings = self._settings
             new = open_outside(
-                new, obj["spec"], machine_ip=settings.gateway_address, unprivileged_start=settings.unprivileged_start
+                new,
+                obj["spec"],
+                machine_ip=settings.gateway_address,
+                unprivileged_start=settings.unprivileged_start,
+                udp=settings.within is None,
             )
         if new is not None and self._settings.doors:
             new = through_doors(new, {place: str(path) for place, path in self._settings.doors.items()})

@@ -17,6 +17,7 @@ from lateen.kube.selectors import from_map
 from lateen.traffic.envoy.supervisor import Proxy
 from lateen.traffic.ir import PortKey
 from lateen.traffic.members import Members
+from lateen.traffic.translate.services import PROXY_LABEL, TRANSPORTS
 
 if TYPE_CHECKING:
     from lateen.traffic.xds.hub import Hub
@@ -71,13 +72,18 @@ class TrafficGate:
         named = {p.get("name") for c in pod["spec"].get("containers") or () for p in c.get("ports") or ()}
         for service in self._services(namespace):
             spec = service.get("spec") or {}
-            if spec.get("type") == "ExternalName" or not from_map(spec.get("selector"))(labels):
+            if (
+                spec.get("type") == "ExternalName"
+                or PROXY_LABEL in labels_of(service)
+                or not from_map(spec.get("selector"))(labels)
+            ):
                 continue
             for port in spec.get("ports") or ():
                 target = port.get("targetPort")
-                if (port.get("protocol") or "TCP") == "TCP" and (not isinstance(target, str) or target in named):
+                transport = TRANSPORTS.get(port.get("protocol") or "TCP")
+                if transport is not None and (not isinstance(target, str) or target in named):
                     yield (
-                        PortKey(namespace, meta(service)["name"], int(port["port"])),
+                        PortKey(namespace, meta(service)["name"], int(port["port"]), transport),
                         spec.get("clusterIP") not in (None, "", "None"),
                     )
 

@@ -28,22 +28,24 @@ class Protocol(Enum):
     HTTP2 = "http2"
     GRPC = "grpc"
     TCP = "tcp"
+    UDP = "udp"
 
     @property
     def is_http(self) -> bool:
         """Whether requests can be told apart."""
-        return self is not Protocol.TCP
+        return self not in (Protocol.TCP, Protocol.UDP)
 
 
 class PortKey(NamedTuple):
-    """A service's port: what a route points to, what a cluster is named after."""
+    """A service's port: what a route points to, what a cluster is named after. ``transport`` is '' for TCP, else udp."""
 
     namespace: str
     name: str
     port: int
+    transport: str = ""
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}/{self.port}"
+        return f"{self.namespace}/{self.name}/{self.port}" + (f"/{self.transport}" if self.transport else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Endpoint:
 @dataclass(frozen=True, slots=True)
 class ServicePort:
     """One port of a service. ``listen`` is the port the proxy binds, which differs when ``port`` is privileged. ``outside`` are the
-    places of the machine, beside the service's own address, where it can be reached: its NodePort, its load balancer's address."""
+    places of the machine, beside the service's own address, where it can be reached: its NodePort, its load balancer's address,
+    its external ones. ``sticky``: a client's address decides on its endpoint."""
 
     key: PortKey
     name: str
@@ -68,6 +71,7 @@ class ServicePort:
     listen: int
     endpoints: tuple[Endpoint, ...]
     outside: tuple[tuple[str, int], ...] = ()
+    sticky: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +275,8 @@ class Snapshot:
     def clashes(self) -> Iterator[str]:
         """Who wants the place of somebody else. Not fatal: the proxy refuses the second one, by name."""
         taken: dict[tuple[str, int], str] = {}
-        places = [((s.address, p.listen), str(p.key)) for s in self.services.values() if s.address for p in s.ports]
+        ports = [(s, p) for s in self.services.values() if s.address for p in s.ports if p.protocol is not Protocol.UDP]
+        places = [((s.address, p.listen), str(p.key)) for s, p in ports]
         places += [((g.address, g.listen), f"gateway {g.gateway} port {g.port}") for g in self.gateways]
         for place, owner in places:
             if (other := taken.setdefault(place, owner)) != owner:

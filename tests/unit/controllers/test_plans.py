@@ -63,7 +63,7 @@ def test_what_an_endpoint_says(made: Object, conditions: tuple[bool, bool, bool]
 def test_not_ready_addresses_are_published_where_asked() -> None:
     waiting = pod("p", ready=False, serving=False)
     found = endpointslice.endpoint(service(publishNotReadyAddresses=True), waiting, lambda _: "")["conditions"]
-    assert (found["ready"], found["serving"]) == (True, True)
+    assert (found["ready"], found["serving"]) == (True, False)
 
 
 def test_a_slice() -> None:

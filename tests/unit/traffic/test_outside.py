@@ -18,17 +18,27 @@ def service(kind: str, ip: str = "10.96.1.2", **more: Any) -> Any:
 @pytest.mark.parametrize(
     ("obj", "places"),
     [
-        (service("NodePort"), (("127.0.0.1", 30080),)),
-        (service("LoadBalancer"), (("127.0.0.1", 30080), ("127.96.1.2", 10080))),
-        (service("LoadBalancer", "127.96.1.2"), (("127.0.0.1", 30080),)),  # there the mesh already is
-        (service("LoadBalancer", loadBalancerClass="x.dev/y"), (("127.0.0.1", 30080),)),
+        (service("NodePort"), ["127.0.0.1:{node}"]),
+        (service("LoadBalancer"), ["127.0.0.1:{node}", "127.96.1.2:{port}"]),
+        (service("LoadBalancer", "127.96.1.2"), ["127.0.0.1:{node}"]),  # there the mesh already is
+        (service("LoadBalancer", loadBalancerClass="x.dev/y"), ["127.0.0.1:{node}"]),
+        (service("NodePort", externalIPs=["192.0.2.7", "2001:db8::1"]), ["127.0.0.1:{node}", "192.0.2.7:{port}"]),
     ],
 )
-def test_places(obj: Any, places: tuple[tuple[str, int], ...]) -> None:
+def test_places(obj: Any, places: list[str]) -> None:
     plain = translate_service(obj, ())
     assert plain is not None
-    made = open_outside(plain, obj["spec"], machine_ip="127.0.0.1", unprivileged_start=1024)
-    assert [p.outside for p in made.ports] == [places]
+    tcp = tuple(p.format(node=30080, port=10080) for p in places)
+    udp = tuple(p.format(node=30053, port=10053) for p in places)
+    for with_udp, wanted in ((True, [tcp, udp]), (False, [tcp, ()])):
+        made = open_outside(plain, obj["spec"], machine_ip="127.0.0.1", unprivileged_start=1024, udp=with_udp)
+        assert [tuple(f"{ip}:{port}" for ip, port in p.outside) for p in made.ports] == wanted
+
+
+def test_a_service_with_a_proxy_of_its_own_is_left_to_it() -> None:
+    obj = service("ClusterIP")
+    obj["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "other"}
+    assert translate_service(obj, ()) is None
 
 
 def test_an_endpoint_outside_is_reached_through_its_door() -> None:

@@ -186,7 +186,7 @@ def endpoint(service: Object, pod: Object, zone_of: Any) -> dict[str, Any]:
         "addresses": [status_of(pod)["podIP"]],
         "conditions": {
             "ready": published or (pod_ready(pod) and not terminating),
-            "serving": published or condition_true(pod, "ContainersReady"),
+            "serving": condition_true(pod, "ContainersReady"),
             "terminating": terminating,
         },
         "targetRef": {"kind": "Pod", "name": key_of(pod).name, "namespace": key_of(pod).namespace, "uid": uid_of(pod)},

@@ -61,9 +61,9 @@ class References:
         service = self.services.get(target)
         if service is None:
             return resolved("BackendNotFound", f"there is no Service {target} with a TCP port")
-        port = next((p.key for p in service.ports if p.key.port == ref.get("port")), None)
+        port = next((p.key for p in service.ports if p.key.port == ref.get("port") and not p.key.transport), None)
         if port is None:
-            ports = ", ".join(str(p.key.port) for p in service.ports)
+            ports = ", ".join(str(p.key.port) for p in service.ports if not p.key.transport)
             return resolved("BackendNotFound", f"Service {target} has no port {ref.get('port')} (it has {ports})")
         return port
 

@@ -15,13 +15,16 @@ from lateen.kube.meta import Object, key_of, labels_of
 from lateen.traffic.ir import Endpoint, Health, PortKey, Protocol, Service, ServicePort
 
 SERVICE_LABEL = "kubernetes.io/service-name"
+TRANSPORTS = {"TCP": "", "UDP": "udp"}
 PROXY_LABEL = "service.kubernetes.io/service-proxy-name"
 _NAMED = {"http": Protocol.HTTP, "http2": Protocol.HTTP2, "h2c": Protocol.HTTP2, "grpc": Protocol.GRPC}
 _DECLARED = {**_NAMED, "kubernetes.io/h2c": Protocol.HTTP2, "kubernetes.io/ws": Protocol.HTTP}
 
 
 def protocol_of(port: Object) -> Protocol:
-    """What is spoken: appProtocol decides, then the port's name up to its first dash; else TCP."""
+    """What is spoken: appProtocol decides, then the port's name up to its first dash; else TCP. Nothing is known of UDP."""
+    if port.get("protocol") == "UDP":
+        return Protocol.UDP
     declared = str(port.get("appProtocol") or "").lower()
     if declared:
         return _DECLARED.get(declared, Protocol.TCP)
@@ -31,13 +34,13 @@ def protocol_of(port: Object) -> Protocol:
 def translate_service(
     service: Object, slices: Iterable[Object], *, unprivileged_start: int = 0, drained: frozenset[str] = frozenset()
 ) -> Service | None:
-    """The service, or None if no proxy has anything to do with it (no TCP port, ExternalName, or
+    """The service, or None if no proxy has anything to do with it (no TCP or UDP port, ExternalName, or
     a label that gives it to another proxy).
 
     ``drained`` are UIDs of pods that must not be a last resort any more.
     """
     spec = service.get("spec") or {}
-    ports = [p for p in spec.get("ports") or () if (p.get("protocol") or "TCP") == "TCP"]
+    ports = [p for p in spec.get("ports") or () if _transport(p) is not None]
     if spec.get("type") == "ExternalName" or not ports or PROXY_LABEL in labels_of(service):
         return None
     key = key_of(service)
@@ -48,15 +51,21 @@ def translate_service(
         address="" if address == "None" else address,
         ports=tuple(
             ServicePort(
-                key=PortKey(key.namespace, key.name, int(p["port"])),
+                key=PortKey(key.namespace, key.name, int(p["port"]), _transport(p) or ""),
                 name=p.get("name") or "",
                 protocol=protocol_of(p),
                 listen=bindable_port(int(p["port"]), unprivileged_start),
                 endpoints=_endpoints(ordered, p.get("name") or "", drained),
+                sticky=spec.get("sessionAffinity") == "ClientIP",
             )
             for p in ports
         ),
     )
+
+
+def _transport(port: Mapping[str, Any]) -> str | None:
+    """As a key has it; None for what is not carried."""
+    return TRANSPORTS.get(port.get("protocol") or "TCP")
 
 
 def through_doors(service: Service, doors: Mapping[tuple[str, int], str]) -> Service:
@@ -70,18 +79,25 @@ def _door(endpoint: Endpoint, doors: Mapping[tuple[str, int], str]) -> Endpoint:
     return replace(endpoint, address=path) if path else endpoint
 
 
-def open_outside(service: Service, spec: Mapping[str, Any], *, machine_ip: str, unprivileged_start: int) -> Service:
-    """The service with the places where the machine's own programs reach it, as its type says."""
+def open_outside(
+    service: Service, spec: Mapping[str, Any], *, machine_ip: str, unprivileged_start: int, udp: bool = True
+) -> Service:
+    """The service with the places where the machine's own programs reach it, as its type says. Without ``udp`` datagrams do not get
+    there."""
     address = balancer_address(spec)
 
     def places(port: ServicePort, declared: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+        listen = bindable_port(port.key.port, unprivileged_start)
+        if port.protocol is Protocol.UDP and not udp:
+            return
         if declared.get("nodePort"):
             yield machine_ip, int(declared["nodePort"])
         if address and address != service.address:
-            yield address, bindable_port(port.key.port, unprivileged_start)
+            yield address, listen
+        yield from ((ip, listen) for ip in spec.get("externalIPs") or () if ":" not in ip)
 
-    declared = {int(p["port"]): p for p in spec.get("ports") or () if (p.get("protocol") or "TCP") == "TCP"}
-    ports = tuple(replace(p, outside=tuple(places(p, declared[p.key.port]))) for p in service.ports)
+    declared = {(int(p["port"]), _transport(p)): p for p in spec.get("ports") or ()}
+    ports = tuple(replace(p, outside=tuple(places(p, declared[p.key.port, p.key.transport]))) for p in service.ports)
     return replace(service, ports=ports) if ports != service.ports else service
 
 
@@ -127,7 +143,7 @@ def _health(conditions: dict[str, Any]) -> tuple[Health | None, bool]:
     """(health, serving); health is None for an endpoint that is no member. Conditions that are not set mean ready."""
     ready = conditions.get("ready")
     serving = conditions.get("serving")
-    serves = bool(serving if serving is not None else ready is not False)
+    serves = bool(ready or (serving if serving is not None else ready is not False))
     if conditions.get("terminating"):
         return Health.DRAINING, serves
     return (Health.HEALTHY if serves else None), serves

@@ -152,7 +152,7 @@ def _crossing(port: ServicePort, doors: str) -> Iterator[Resource]:
 
 def _port(address: str, port: ServicePort, rules: tuple[Route, ...], known: _Port | None, *, doors: str) -> _Port:
     """The encoded port; parts of ``known`` that still hold are kept."""
-    if known is None or known.source.protocol is not port.protocol:
+    if known is None or (known.source.protocol, known.source.sticky) != (port.protocol, port.sticky):
         return _Port(
             port, address, rules, clusters.cluster(port), clusters.endpoints(port), tuple(_own(address, port, rules, doors))
         )
@@ -172,7 +172,11 @@ def _own(address: str, port: ServicePort, rules: tuple[Route, ...], doors: str) 
         yield from (listeners.outside_listener(port, i) for i in range(len(port.outside)))
     if port.protocol.is_http:
         name = listeners.mesh_name(port)
-        yield routes.routing(name, [VirtualHost("*", rules)]) if rules else routes.forwarding(name, clusters.cluster_name(port))
+        yield (
+            routes.routing(name, [VirtualHost("*", rules)])
+            if rules
+            else routes.forwarding(name, clusters.cluster_name(port), sticky=port.sticky)
+        )
 
 
 def _gateway(port: GatewayPort, doors: str) -> Iterator[Resource]:

@@ -13,9 +13,11 @@ from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from envoy.extensions.filters.udp.udp_proxy.v3 import route_pb2 as udp_route_pb2
+from envoy.extensions.filters.udp.udp_proxy.v3 import udp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
 
-from lateen.traffic.ir import Certificate, GatewayPort, ServicePort, TlsServer
+from lateen.traffic.ir import Certificate, GatewayPort, Protocol, ServicePort, TlsServer
 from lateen.traffic.xds.clusters import BUFFER_BYTES, cluster_name
 from lateen.traffic.xds.resource import ADS, Resource, extension, pack, resource, seconds
 
@@ -23,6 +25,12 @@ _ROUTER = "envoy.filters.http.router"
 _HCM = "envoy.filters.network.http_connection_manager"
 TCP = "envoy.filters.network.tcp_proxy"
 _TLS = "envoy.transport_sockets.tls"
+_UDP = "envoy.filters.udp_listener.udp_proxy"
+UDP_IDLE = 30.0  # what the kernel's connection tracking gives an unanswered UDP flow
+_WHOLE_DATAGRAMS = {"max_rx_datagram_size": {"value": 65535}}  # Envoy's default drops what is longer than 1,500 bytes
+# Envoy forbids the kernel to fragment on sockets that listen: answers longer than a packet would be lost. IPPROTO_IP,
+# IP_MTU_DISCOVER, IP_PMTUDISC_DONT.
+_MAY_FRAGMENT = {"level": 0, "name": 10, "int_value": 0, "state": "STATE_BOUND"}
 _INSPECTOR = "envoy.filters.listener.tls_inspector"
 
 
@@ -33,6 +41,8 @@ def mesh_name(port: ServicePort) -> str:
 
 def mesh_listener(address: str, port: ServicePort) -> Resource:
     """The listener on a service's cluster address."""
+    if port.protocol is Protocol.UDP:
+        return _datagrams(mesh_name(port), address, port.listen, port)
     filters, needs = _service_filters(port, edge=False)
     return plain_listener(mesh_name(port), address, port.listen, filters, needs=needs)
 
@@ -44,6 +54,8 @@ def outside_name(port: ServicePort, number: int | None = None) -> str:
 
 def outside_listener(port: ServicePort, number: int) -> Resource:
     """The nth listener for callers on the machine, on its place."""
+    if port.protocol is Protocol.UDP:
+        return _datagrams(outside_name(port, number), *port.outside[number], port)
     filters, needs = _service_filters(port, edge=True)
     return plain_listener(outside_name(port, number), *port.outside[number], filters, needs=needs)
 
@@ -58,8 +70,31 @@ def _service_filters(port: ServicePort, *, edge: bool) -> tuple[list[Any], froze
     if port.protocol.is_http:
         return [{"filters": [_http(mesh_name(port), edge=edge)]}], frozenset()
     cluster = cluster_name(port)
-    proxy = tcp_proxy_pb2.TcpProxy(stat_prefix=cluster, cluster=cluster, max_connect_attempts={"value": 3})
+    sticky: list[dict[str, Any]] = [{"source_ip": {}}] if port.sticky else []
+    proxy = tcp_proxy_pb2.TcpProxy(stat_prefix=cluster, cluster=cluster, max_connect_attempts={"value": 3}, hash_policy=sticky)
     return [{"filters": [extension(TCP, proxy)]}], frozenset((cluster,))
+
+
+def _datagrams(name: str, ip: str, number: int, port: ServicePort) -> Resource:
+    """A listener for UDP: what comes from one client's port goes to one endpoint, until nothing came for a while."""
+    cluster = cluster_name(port)
+    route = udp_route_pb2.Route(cluster=cluster)
+    proxy = udp_proxy_pb2.UdpProxyConfig(
+        stat_prefix=cluster,
+        matcher={"on_no_match": {"action": {"name": "route", "typed_config": pack(route)}}},
+        idle_timeout=seconds(UDP_IDLE),
+        upstream_socket_config=_WHOLE_DATAGRAMS,
+        hash_policies=[{"source_ip": True}] if port.sticky else [],
+    )
+    message = listener_pb2.Listener(
+        name=name,
+        address={"socket_address": {"protocol": "UDP", "address": ip, "port_value": number}},
+        udp_listener_config={"downstream_socket_config": _WHOLE_DATAGRAMS},
+        listener_filters=[extension(_UDP, proxy)],
+        socket_options=[_MAY_FRAGMENT],
+        freebind={"value": True},
+    )
+    return resource(name, message, frozenset((cluster,)))
 
 
 def edge_name(port: GatewayPort, server: TlsServer | None = None) -> str:
@@ -133,6 +168,7 @@ def _listener(
         per_connection_buffer_limit_bytes={"value": BUFFER_BYTES},
         # With SO_REUSEPORT a second process of the same user could take half of the connections without a word.
         enable_reuse_port={"value": False},
+        freebind={"value": "socket_address" in address},  # external addresses need not be this machine's
     )
     return resource(name, message, needs)
 

@@ -26,9 +26,12 @@ _APPEND, _OVERWRITE = "APPEND_IF_EXISTS_OR_ADD", "OVERWRITE_IF_EXISTS_OR_ADD"
 _REDIRECTS = {301: "MOVED_PERMANENTLY", 302: "FOUND", 303: "SEE_OTHER", 307: "TEMPORARY_REDIRECT", 308: "PERMANENT_REDIRECT"}
 
 
-def forwarding(name: str, cluster: str) -> Resource:
+def forwarding(name: str, cluster: str, *, sticky: bool = False) -> Resource:
     """Everything goes to one cluster: a service port without rules."""
-    routes = list(_both({"prefix": "/"}, {"cluster": cluster}, "", {}))
+    action: dict[str, Any] = {"cluster": cluster}
+    if sticky:
+        action["hash_policy"] = [{"connection_properties": {"source_ip": True}}]
+    routes = list(_both({"prefix": "/"}, action, "", {}))
     host = {"name": "all", "domains": ["*"], "routes": routes}
     return resource(name, route_pb2.RouteConfiguration(name=name, virtual_hosts=[host]), frozenset((cluster,)))
 
