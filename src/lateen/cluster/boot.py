@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from lateen.cluster import controllers
 from lateen.cluster.api.auth.authenticator import Authenticator
 from lateen.cluster.api.auth.kubeconfig import kubeconfig
 from lateen.cluster.api.auth.pki import Pki, load_or_make
+from lateen.cluster.api.auth.signing import certify
 from lateen.cluster.api.auth.tokens import StaticTokens
 from lateen.cluster.api.bootstrap import publish
 from lateen.cluster.api.https import HttpsServer
@@ -197,6 +199,7 @@ class Cluster:
             settings=Settings(
                 volumes=self.settings.folder / "volumes",
                 root_ca=self.pki.ca.certificate.decode(),
+                certify=partial(certify, self.pki.ca),
                 node_grace=self.settings.node_grace,
             ),
         )

@@ -86,6 +86,15 @@ JOBS = _r("batch", "v1", "Job", "jobs")
 CRONJOBS = _r("batch", "v1", "CronJob", "cronjobs", short="cj")
 HPAS = _r("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", short="hpa")
 ENDPOINTSLICES = _r("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", sub="")
+CSRS = _r(
+    "certificates.k8s.io",
+    "v1",
+    "CertificateSigningRequest",
+    "certificatesigningrequests",
+    namespaced=False,
+    short="csr",
+    sub="approval status",
+)
 LEASES = _r("coordination.k8s.io", "v1", "Lease", "leases", sub="")
 PDBS = _r("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", short="pdb")
 RUNTIMECLASSES = _r("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", namespaced=False, sub="")

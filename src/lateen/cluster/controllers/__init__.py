@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lateen.cluster.controllers import (
+    certificates,
     clusterrole,
     cronjob,
     daemonset,
@@ -39,6 +40,7 @@ _ALL = (
     serviceaccount,
     statefulset,
     rootca,
+    certificates,
     clusterrole,
     cronjob,
     daemonset,

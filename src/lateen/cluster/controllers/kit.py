@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,12 +19,18 @@ from lateen.reconcile.events import Recorder
 BY_OWNER = "controller-uid"
 
 
+def no_certificates(request: bytes, usages: Sequence[str], seconds: float) -> bytes:
+    """Nobody signs. ValueError."""
+    raise ValueError("no authority signs certificates here")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the controllers behave. Seconds."""
+    """How the controllers behave. Seconds. ``certify(request, usages, seconds)`` makes a certificate (PEM both), or ValueError."""
 
     volumes: Path
     root_ca: str = ""
+    certify: Callable[[bytes, Sequence[str], float], bytes] = no_certificates
     node_grace: float = 40.0  # without a renewed Lease for so long, a node is not ready
     deletion_parallelism: int = 64
 
