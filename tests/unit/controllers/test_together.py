@@ -10,6 +10,7 @@ from lateen.kube.resources import (
     CONTROLLERREVISIONS,
     CRONJOBS,
     DEPLOYMENTS,
+    ENDPOINTS,
     ENDPOINTSLICES,
     JOBS,
     NAMESPACES,
@@ -460,3 +461,45 @@ async def test_roles_show_what_they_aggregate(world: World) -> None:
         return extra not in await rules("admin")
 
     await world.until(forgotten)
+
+
+async def test_endpoints_of_a_service_without_selector_are_mirrored(world: World) -> None:
+    await world.client.create(SERVICES, {"metadata": {"name": "db", "namespace": "default"}, "spec": {"ports": [{"port": 5432}]}})
+    subset = {
+        "addresses": [{"ip": "10.9.0.1"}, {"ip": "fd00::1"}],
+        "notReadyAddresses": [{"ip": "10.9.0.2"}],
+        "ports": [{"port": 5432}],
+    }
+    made = {"metadata": {"name": "db", "namespace": "default", "labels": {"team": "data"}}, "subsets": [subset]}
+    await world.client.create(ENDPOINTS, made)
+
+    async def slices() -> list[Any]:
+        found = (await world.client.list(ENDPOINTSLICES, "default", label_selector="kubernetes.io/service-name=db")).items
+        return sorted(found, key=lambda s: str(s["addressType"]))
+
+    async def both() -> Any:
+        return found if len(found := await slices()) == 2 else None
+
+    four, six = await world.until(both)
+    ready = [(e["addresses"], e["conditions"]["ready"]) for e in four["endpoints"]]
+    assert ready == [(["10.9.0.1"], True), (["10.9.0.2"], False)]
+    assert six["endpoints"][0]["addresses"] == ["fd00::1"]
+    assert meta(four)["labels"]["endpointslice.kubernetes.io/managed-by"] == "endpointslicemirroring-controller.k8s.io"
+    assert meta(four)["labels"]["team"] == "data"
+    assert (four["ports"][0]["port"], four["ports"][0]["name"]) == (5432, "")
+    changed = [{"addresses": [{"ip": "10.9.0.3"}], "ports": [{"port": 5433}]}]
+    await world.client.patch(ENDPOINTS, "db", {"subsets": changed}, namespace="default")
+
+    async def moved() -> Any:
+        found = await slices()
+        return [(s["endpoints"][0]["addresses"], s["ports"][0]["port"]) for s in found] == [(["10.9.0.3"], 5433)]
+
+    await world.until(moved)
+    await world.client.patch(
+        ENDPOINTS, "db", {"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}}, namespace="default"
+    )
+
+    async def gone() -> Any:
+        return not await slices()
+
+    await world.until(gone)
