@@ -176,8 +176,10 @@ async def test_pods_outlive_the_agent_and_are_adopted(node: Node) -> None:
     await node.run("web", [sys.executable, "-c", SERVER], **SERVES)
     await node.run("short", ["sh", "-c", "sleep 0.3; exit 4"], pod={"restartPolicy": "Never"})
     await node.run("doomed", ["sleep", "60"])
+    await node.run("done", ["sh", "-c", "exit 5"], pod={"restartPolicy": "Never"})
     pod = await node.until("web", ready)
     await node.until("doomed", ready)
+    done = await node.until("done", lambda p: p["status"].get("phase") == "Failed")
     before = {p.id: p.pid for p in node.shim.processes().values()}
     await node.stop()
     await node.client.delete(PODS, "doomed", "default", grace_seconds=0)
@@ -185,6 +187,8 @@ async def test_pods_outlive_the_agent_and_are_adopted(node: Node) -> None:
     await node.restart()
     short = await node.until("short", lambda p: p["status"]["phase"] == "Failed")
     assert status(short)["state"]["terminated"]["exitCode"] == 4
+    await CLOCK.sleep(0.3)
+    assert (await node.get("done"))["status"] == done["status"]
     assert {p.id: p.pid for p in node.shim.processes().values() if p.alive}.items() <= before.items()
     again = await node.get("web")
     assert (status(again)["restartCount"], again["status"]) == (0, pod["status"])

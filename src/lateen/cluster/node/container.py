@@ -161,11 +161,12 @@ class Container:
         """Do again what was done: the pod's sandbox is another one."""
         self._anew = True
 
-    def adopt(self, states: Sequence[ContainerState], reported: Mapping[str, Any] | None) -> None:
-        """Take over what the runtime has. ``reported`` is the container's entry in the pod's last written status."""
+    def adopt(self, states: Sequence[ContainerState], reported: Mapping[str, Any] | None, *, final: bool = False) -> None:
+        """Take over what the runtime has. ``reported`` is the container's entry in the pod's last written status; ``final``: there
+        is nothing to come, so that what the runtime has forgotten is taken from there."""
         self.attempts = sorted(states, key=lambda s: attempt_number(s.id))[-_KEPT:]
         reported = reported or {}
-        if self.kind == EPHEMERAL and not self.attempts:
+        if (final or self.kind == EPHEMERAL) and not self.attempts:
             self.attempts = lost_attempts(reported)
         self.image_id = reported.get("imageID") or ""
         self.number = max([attempt_number(s.id) for s in self.attempts] + [int(reported.get("restartCount") or 0) - 1])

@@ -195,11 +195,12 @@ class PodWorker:
 
     def _finished_before(self) -> bool:
         """Whether the pod had ended for good before this daemon saw it."""
-        self._phase = (self.pod.get("status") or {}).get("phase", "")
-        if self._phase in ("Succeeded", "Failed"):
-            return True
-        self._phase = ""
-        return False
+        status = self.pod.get("status") or {}
+        if status.get("phase") not in ("Succeeded", "Failed"):
+            return False
+        self._phase, self._reason, self._message = status["phase"], status.get("reason") or "", status.get("message") or ""
+        self._adopt()  # so that what is said of it stays
+        return True
 
     def _refused(self) -> bool:
         """Whether the node, under pressure, does not take this new pod."""
@@ -253,7 +254,7 @@ class PodWorker:
         reported = {s["name"]: s for k in _STATUSES for s in status.get(k) or ()}
         for container in self.containers:
             mine = [s for s in self._states if s.id.rpartition("_")[0] == f"{self.uid}_{container.name}"]
-            container.adopt(mine, reported.get(container.name))
+            container.adopt(mine, reported.get(container.name), final=self.finished)
         if not any(c.running for c in self.containers):
             self._traffic = _WAITING
             if self._policy() != "Never" and any(c.lost for c in self.containers):
