@@ -4,10 +4,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lateen.aio.clock import SystemClock
 from lateen.cluster.controllers import eventexpiry
 from lateen.cluster.controllers.volumes import STANDARD
-from lateen.errors import NotFoundError
+from lateen.errors import ForbiddenError, NotFoundError
 from lateen.kube.meta import Object, condition, meta, micro_timestamp, timestamp
 from lateen.kube.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, NODES, PDBS, PODS, PVCS, PVS, STORAGECLASSES
 
@@ -102,6 +104,28 @@ async def test_a_claim_of_the_default_class_waits_for_its_pod_and_dies_with_its_
     await gone(world, PVCS, "data", "default")
     await gone(world, PVS, name)
     assert not folder.exists()
+
+
+async def test_a_claim_grows_where_its_class_lets_it(world: World) -> None:
+    larger = {"spec": {"resources": {"requests": {"storage": "7Gi"}}}}
+    await world.client.create(STORAGECLASSES, STANDARD | {"volumeBindingMode": "Immediate"})
+    await world.client.create(PVCS, claim())
+    name = (await bound(world))["spec"]["volumeName"]
+    await world.client.patch(PVCS, "data", larger, namespace="default")
+
+    async def grown() -> bool:
+        return bool((await world.client.get(PVCS, "data", "default"))["status"]["capacity"] == {"storage": "7Gi"})
+
+    await world.until(grown)
+    assert (await world.client.get(PVS, name))["spec"]["capacity"] == {"storage": "7Gi"}
+    fixed = {**STANDARD, "metadata": {"name": "fixed"}, "volumeBindingMode": "Immediate", "allowVolumeExpansion": False}
+    await world.client.create(STORAGECLASSES, fixed)
+    await world.client.delete(PVCS, "data", "default")
+    await gone(world, PVCS, "data", "default")
+    await world.client.create(PVCS, claim(storageClassName="fixed"))
+    await bound(world)
+    with pytest.raises(ForbiddenError, match="only dynamically provisioned pvc can be resized"):
+        await world.client.patch(PVCS, "data", larger, namespace="default")
 
 
 async def test_static_volumes_are_bound_by_fit_and_kept(world: World) -> None:

@@ -32,6 +32,7 @@ STANDARD: Object = {
     "provisioner": PROVISIONER,
     "reclaimPolicy": "Delete",
     "volumeBindingMode": "WaitForFirstConsumer",
+    "allowVolumeExpansion": True,
 }
 
 
@@ -84,8 +85,7 @@ class VolumeReconciler:
         name = spec_of(claim).get("volumeName")
         volume = self._volumes.get(Key("", name)) if name else None
         if status_of(claim).get("phase") == "Bound":
-            if volume is None:
-                await self._lost(claim)
+            await (self._lost(claim) if volume is None else self._grow(claim, volume))
             return DONE
         if name:
             return await self._finish(claim, volume)
@@ -96,6 +96,18 @@ class VolumeReconciler:
     async def _lost(self, claim: Object) -> None:
         self._kit.recorder.warning(claim, "ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!")
         await self._kit.client.update_status(PVCS, {**claim, "status": {"phase": "Lost"}})
+
+    async def _grow(self, claim: Object, volume: Object) -> None:
+        """A folder holds what the disk does: a larger claim is only written down."""
+        wanted = spec_of(claim)["resources"]["requests"]["storage"]
+        if annotations_of(volume).get(PROVISIONED_BY) != PROVISIONER:
+            return
+        if parse(spec_of(volume)["capacity"]["storage"]) < parse(wanted):
+            volume = await self._kit.client.patch(PVS, meta(volume)["name"], {"spec": {"capacity": {"storage": wanted}}})
+        capacity = spec_of(volume)["capacity"]
+        if status_of(claim).get("capacity") != capacity:
+            await self._kit.client.update_status(PVCS, {**claim, "status": {**status_of(claim), "capacity": capacity}})
+            self._kit.recorder.normal(claim, "VolumeResizeSuccessful", "Resize volume succeeded")
 
     async def _with_class(self, claim: Object) -> Object:
         """A claim that names no class gets the default one, also when that came later than the claim."""

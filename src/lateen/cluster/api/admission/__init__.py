@@ -17,7 +17,8 @@ _ON_CREATE: Mapping[str, Callable[[Backend, Call, Object], None]] = {
     f"{_RBAC}/rolebindings": rbac.check_binding,
     f"{_RBAC}/clusterrolebindings": rbac.check_binding,
 }
-_ON_UPDATE: Mapping[str, Callable[[Backend, Call, Object, Object | None], None]] = {
+_ON_UPDATE: Mapping[str, Callable[[Backend, Call, Object, Object], None]] = {
+    "core/persistentvolumeclaims": claims.on_update,
     f"{_RBAC}/roles": rbac.check_role,
     f"{_RBAC}/clusterroles": rbac.check_role,
     f"{_RBAC}/rolebindings": rbac.check_binding,
