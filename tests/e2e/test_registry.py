@@ -139,16 +139,19 @@ def test_pods_pull_with_their_secrets(host: str, tmp_path: Path) -> None:
         rig.kubectl("create", "secret", "generic", "reg", "--type=kubernetes.io/dockerconfigjson", secret)
         container = {"image": f"{host}/team/bb:1", "imagePullPolicy": "Always"}
         rig.run("denied", "sleep 100", container=container)
-        script = "test -x /data/bin/busybox && ! touch /data/new && trap 'exit 0' TERM; sleep 100 & wait"
+        script = (
+            "test -x /data/bin/busybox || exit 3; touch /data/new && exit 4; echo mounted; trap 'exit 0' TERM; sleep 100 & wait"
+        )
         mounting = container | {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
         volume = {"name": "data", "image": {"reference": f"{host}/team/bb:1"}}
-        rig.run("let", f"set -e; {script}", container=mounting, volumes=[volume], imagePullSecrets=[{"name": "reg"}])
+        rig.run("let", script, container=mounting, volumes=[volume], imagePullSecrets=[{"name": "reg"}])
         rig.run("never", "true", container={"image": f"{host}/team/other:1", "imagePullPolicy": "Never"})
         rig.run("wrong", "true", container={"image": "UPPER/case", "imagePullPolicy": "Always"})
         rig.until("let", lambda pod: pod["status"]["phase"] == "Running")
         waits = {"denied": "ImagePullBackOff", "never": "ErrImageNeverPull", "wrong": "InvalidImageName"}
         for name, reason in waits.items():
             rig.until(name, partial(waiting, reason))
+        assert "mounted" in rig.kubectl("logs", "let")
         events = rig.kubectl("get", "events", "--field-selector=involvedObject.name=let", "-o", "jsonpath={.items[*].message}")
         assert f'Pulling image "{host}/team/bb:1"' in events
         assert "including waiting). Image size: " in events
