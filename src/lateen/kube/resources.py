@@ -97,6 +97,7 @@ CSRS = _r(
 )
 LEASES = _r("coordination.k8s.io", "v1", "Lease", "leases", sub="")
 PDBS = _r("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", short="pdb")
+PRIORITYCLASSES = _r("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", namespaced=False, short="pc", sub="")
 RUNTIMECLASSES = _r("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", namespaced=False, sub="")
 STORAGECLASSES = _r("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False, short="sc", sub="")
 INGRESSES = _r("networking.k8s.io", "v1", "Ingress", "ingresses", short="ing")

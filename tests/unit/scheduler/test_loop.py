@@ -17,7 +17,7 @@ from lateen.cluster.api.user import ADMIN
 from lateen.cluster.scheduler.loop import Scheduler
 from lateen.cluster.storage.memory import MemoryStorage
 from lateen.kube.meta import Object, condition
-from lateen.kube.resources import EVENTS, NODES, PODS, PVCS, PVS, STORAGECLASSES
+from lateen.kube.resources import EVENTS, NODES, PODS, PRIORITYCLASSES, PVCS, PVS, STORAGECLASSES
 
 
 class World:
@@ -114,8 +114,9 @@ async def test_capacity_is_never_exceeded_by_a_crowd(world: World) -> None:
 
 
 async def test_higher_priority_goes_first(world: World) -> None:
-    await world.pod("low", priority=1)
-    await world.pod("high", priority=100)
+    for name, value in (("low", 1), ("high", 100)):
+        await world.client.create(PRIORITYCLASSES, {"metadata": {"name": name}, "value": value})
+        await world.pod(name, priorityClassName=name)
     await world.until(refusal, "low")
     await world.until(refusal, "high")
     await world.clock.advance(15)
