@@ -26,7 +26,10 @@ class Lateen:
 
     def run(self, *argv: str) -> str:
         command = [sys.executable, "-m", "lateen", *argv]
-        return subprocess.run(command, env=self.env, check=True, capture_output=True, text=True, timeout=200).stdout
+        done = subprocess.run(command, env=self.env, check=False, capture_output=True, text=True, timeout=200)
+        if done.returncode:
+            raise RuntimeError(f"lateen {' '.join(argv)} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
 
     def json(self, *argv: str) -> Any:
         return json.loads(self.run(*argv, "-o", "json"))

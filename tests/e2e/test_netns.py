@@ -232,8 +232,17 @@ def test_nothing_is_left_after_a_stop_and_all_comes_back(net: Net) -> None:
     assert str(net.home) not in Path("/proc/self/mountinfo").read_text()
     assert "has the network netns" in net.lateen("cluster", "start", "--network", "loopback", code=2)
     net.lateen("cluster", "start")
-    net.kubectl("rollout", "status", "deployment", "web", "--timeout=20s")
+    try:
+        net.kubectl("rollout", "status", "deployment", "web", "--timeout=20s")
+    except AssertionError:
+        raise AssertionError(_story(net)) from None
     eventually(lambda: _answers(gateway(net)))
+
+
+def _story(net: Net) -> str:
+    """What the pods went through, for the reader of a failure."""
+    logs = [p.read_text(errors="replace")[-2000:] for p in net.folder.glob("nodes/*/pods/*/logs/*/*.log")]
+    return "\n".join([net.kubectl("get", "pods", "-o", "yaml")[-6000:], net.kubectl("get", "events"), *logs])
 
 
 def _namespace(process: Path) -> str:

@@ -99,7 +99,7 @@ async def test_a_gateway_routes_by_weight_and_a_change_takes_effect(rig: Rig) ->
         while not (await rig.get(url))[1]["pod"].startswith("one" if turn % 2 else "two"):
             pass
         took.append(time.monotonic() - start)
-    assert sorted(took)[5] < 0.1, took
+    assert sorted(took)[5] < 0.5, took
     route = await rig.client.get(HTTPROUTES, "r", "default")
     async with asyncio.timeout(5):
         while True:
