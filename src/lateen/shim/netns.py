@@ -17,6 +17,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 from typing import Any
 
 from lateen.shim import namespaces
@@ -77,7 +78,7 @@ class Keeper:
                 inside.add_address("eth0", ip, self._prefix)
                 inside.set_up("eth0")
                 inside.add_default_route(self._gateway)
-            mount("/proc/self/ns/net", path, "", MS_BIND)
+            mount("/proc/thread-self/ns/net", path, "", MS_BIND)
         finally:
             setns(self._home)
 
@@ -235,7 +236,11 @@ def main() -> None:
     os.umask(mask)
     listener.listen(16)
     os.rename(options.socket + ".new", options.socket)  # who finds it is answered
-    Server(keeper, listener).run()
+    # In a thread: it goes from namespace to namespace, and others enter this process's own by its pid, at any moment.
+    serving = threading.Thread(target=Server(keeper, listener).run, daemon=True)
+    serving.start()
+    serving.join()
+    sys.exit(1)
 
 
 def _rejoin(pid: int) -> bool:
