@@ -204,15 +204,17 @@ async def test_a_request_under_way_holds_its_pod(rig: Rig) -> None:
     old, other = await rig.pod("shop", delay=0.5), await rig.pod("shop", delay=0.5)
     for pod in (old, other):
         await admit(rig, pod)
-    asked = [rig.owner.start(rig.get(url + "/"), f"ask-{i}") for i in range(4)]
-    await asyncio.sleep(0.1)
+    asked = []
+    while not old.begun:  # chance decides which of the two gets a request, and load decides when
+        asked.append(rig.owner.start(rig.get(url + "/"), f"ask-{len(asked)}"))
+        await asyncio.sleep(0.02)
     old.state["terminating"] = True
     await rig.slice("shop")
     start = time.monotonic()
     await rig.traffic.gate.withdraw(old.object)
     assert time.monotonic() - start > 0.2
     await old.stop()
-    assert [(await a)[0] for a in asked] == [200] * 4
+    assert {(await a)[0] for a in asked} == {200}
 
 
 async def test_a_refused_listener_is_named(rig: Rig) -> None:

@@ -64,6 +64,7 @@ class Pod:
     runner: web.AppRunner
     object: Object
     delay: float = 0.0
+    begun: int = 0
     served: int = 0
     alive: bool = True
     state: dict[str, Any] = field(default_factory=lambda: {"ready": False, "serving": True, "terminating": False})
@@ -134,6 +135,7 @@ class Rig:
     async def _serve(self, name: str, ip: str) -> web.AppRunner:
         async def answer(request: web.Request) -> web.Response:
             pod = self.pods[name]
+            pod.begun += 1
             await asyncio.sleep(pod.delay)
             pod.served += 1
             return web.json_response({"pod": name, "path": request.path_qs, "headers": dict(request.headers)})
