@@ -204,7 +204,7 @@ async def test_a_request_under_way_holds_its_pod(rig: Rig) -> None:
     old, other = await rig.pod("shop", delay=0.5), await rig.pod("shop", delay=0.5)
     for pod in (old, other):
         await admit(rig, pod)
-    asked = []
+    asked: list[asyncio.Task[tuple[int, Any]]] = []
     while not old.begun:  # chance decides which of the two gets a request, and load decides when
         asked.append(rig.owner.start(rig.get(url + "/"), f"ask-{len(asked)}"))
         await asyncio.sleep(0.02)
