@@ -101,6 +101,7 @@ PRIORITYCLASSES = _r("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasse
 RUNTIMECLASSES = _r("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", namespaced=False, sub="")
 STORAGECLASSES = _r("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False, short="sc", sub="")
 INGRESSES = _r("networking.k8s.io", "v1", "Ingress", "ingresses", short="ing")
+INGRESSCLASSES = _r("networking.k8s.io", "v1", "IngressClass", "ingressclasses", namespaced=False, sub="")
 ROLES = _r("rbac.authorization.k8s.io", "v1", "Role", "roles", sub="")
 ROLEBINDINGS = _r("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", sub="")
 CLUSTERROLES = _r("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False, sub="")

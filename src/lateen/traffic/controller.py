@@ -17,13 +17,15 @@ from lateen.aio.clock import Clock
 from lateen.aio.tasks import TaskOwner
 from lateen.client.client import Client
 from lateen.client.informer import Informer, InformerSet
-from lateen.kube.meta import Key, Object, key_of, labels_of, meta, set_condition
+from lateen.kube.meta import Key, Object, annotations_of, key_of, labels_of, meta, set_condition
 from lateen.kube.resources import (
     ENDPOINTSLICES,
     GATEWAYCLASSES,
     GATEWAYS,
     GRPCROUTES,
     HTTPROUTES,
+    INGRESSCLASSES,
+    INGRESSES,
     NAMESPACES,
     PODS,
     REFERENCEGRANTS,
@@ -31,10 +33,12 @@ from lateen.kube.resources import (
     SERVICES,
     Resource,
 )
+from lateen.reconcile.events import Recorder
 from lateen.traffic.envoy.binary import envoy_binary
 from lateen.traffic.envoy.bootstrap import ProxySpec
 from lateen.traffic.envoy.supervisor import ProcessHost, Proxy
 from lateen.traffic.gate import TrafficGate
+from lateen.traffic.ingresses import Ingresses
 from lateen.traffic.install import install
 from lateen.traffic.ir import PortKey, Service, Snapshot
 from lateen.traffic.members import Members
@@ -42,6 +46,7 @@ from lateen.traffic.settings import TrafficSettings
 from lateen.traffic.statuses import PROGRAMMED, StatusWriter, desired_class, desired_gateway, desired_route
 from lateen.traffic.translate.conditions import Condition, Place
 from lateen.traffic.translate.gateways import Places, Translated, World, translate_gateways
+from lateen.traffic.translate.ingress import ingress_address, translate_ingresses
 from lateen.traffic.translate.references import References, grants
 from lateen.traffic.translate.services import SERVICE_LABEL, balancer_address, open_outside, through_doors, translate_service
 
@@ -80,6 +85,14 @@ class Traffic:
         self._informers = informers
         self._rules: dict[Any, Informer] = {}
         self._statuses = StatusWriter(client, clock)
+        self._recorder = Recorder(client, clock, component="lateen-traffic")
+        self._places = Places(
+            address=settings.gateway_address,
+            ports=settings.gateway_ports,
+            network=settings.gateway_network,
+            unprivileged_start=settings.unprivileged_start,
+        )
+        self._ingresses = Ingresses(self._recorder, ingress_address(self._places))
         self.proxies = {
             g: Proxy(self._spec(g), host, clock, self._proxies_changed)
             for g in (*_GROUPS, *((_BORDER,) if settings.within else ()))
@@ -127,6 +140,7 @@ class Traffic:
         await self._server.start()
         self._ready = True
         self._owner.start(self._run(), "translate")
+        self._recorder.start(self._owner)
         self._owner.start(self._statuses.run(), "statuses")
         self._owner.start(self._statuses.queue.run_timers(), "status timers")
         self._owner.start(self._retry_refused(), "refused")
@@ -134,9 +148,9 @@ class Traffic:
     async def _follow(self, *, gateway_api: bool) -> None:
         """Subscribe to everything and wait until the first lists are there."""
         self._slices.add_index("service", _service_of_slice)
-        if gateway_api:  # an informer of a kind that is not served would ask in vain
-            self._rules = {r: self._informers.informer(r) for r in _RULES}
-            self._rules[SECRETS] = self._informers.informer(SECRETS, field_selector="type=kubernetes.io/tls")
+        # An informer of a kind that is not served would ask in vain.
+        self._rules = {r: self._informers.informer(r) for r in (INGRESSES, INGRESSCLASSES, *(_RULES if gateway_api else ()))}
+        self._rules[SECRETS] = self._informers.informer(SECRETS, field_selector="type=kubernetes.io/tls")
         for informer in (self._services, self._slices, self._pods, *self._rules.values()):
             await informer.synced()
         self._services.subscribe(lambda old, new: self._touch([key_of(o) for o in (old, new) if o]))
@@ -148,6 +162,7 @@ class Traffic:
             (GATEWAYS, self._gateway_status),
             (HTTPROUTES, partial(self._route_status, HTTPROUTES)),
             (GRPCROUTES, partial(self._route_status, GRPCROUTES)),
+            (INGRESSES, self._ingress_status),
         ):
             if resource in self._rules:
                 self._statuses.register(resource, self._rules[resource], desired)
@@ -201,14 +216,19 @@ class Traffic:
         changed = [k for k in self._due() if self._translate_service(k, services)]
         if self._rules_dirty or any(_shape(services.get(k)) != _shape(old.services.get(k)) for k in changed):
             self._rules_dirty = False
-            self._translated = translate_gateways(self._world(services))
+            world = self._world(services)
+            self._translated = translate_gateways(world)
+            classes, ingresses = self._list(INGRESSCLASSES), self._list(INGRESSES)
+            done = translate_ingresses(ingresses, classes, world.references, world.places)
+            self._statuses.add(INGRESSES, self._ingresses.update(done))
         elif not changed:
             return
         translated = self._translated
+        gateways = (*translated.gateways, *self._ingresses.done.gateways)
         new = Snapshot(
             version=old.version + 1,
             services=services,
-            gateways=old.gateways if translated.gateways == old.gateways else translated.gateways,
+            gateways=old.gateways if gateways == old.gateways else gateways,
             mesh_routes=old.mesh_routes if translated.mesh_routes == old.mesh_routes else translated.mesh_routes,
         )
         same = new.gateways is old.gateways and new.mesh_routes is old.mesh_routes
@@ -274,7 +294,6 @@ class Traffic:
         self._owner.start(touch(), f"later {key}")
 
     def _world(self, services: Mapping[Key, Service]) -> World:
-        settings = self._settings
         return World(
             classes=self._list(GATEWAYCLASSES),
             gateways=self._list(GATEWAYS),
@@ -286,12 +305,7 @@ class Traffic:
                 secrets={key_of(s): s for s in self._list(SECRETS)},
                 grants=grants(self._list(REFERENCEGRANTS)),
             ),
-            places=Places(
-                address=settings.gateway_address,
-                ports=settings.gateway_ports,
-                network=settings.gateway_network,
-                unprivileged_start=settings.unprivileged_start,
-            ),
+            places=self._places,
         )
 
     def _list(self, resource: Any) -> Sequence[Object]:
@@ -351,6 +365,11 @@ class Traffic:
             return None
         status = desired_route(obj, wanted, self._programmed, self._clock.now())
         self._note(resource, key_of(obj), [c for p in status["parents"] for c in p["conditions"]])
+        return status
+
+    def _ingress_status(self, obj: Object) -> dict[str, Any] | None:
+        status, settled = self._ingresses.status(obj, self._programmed)
+        (self._unsettled.discard if settled else self._unsettled.add)((INGRESSES, key_of(obj)))
         return status
 
     def _note(self, resource: Any, key: Key, conditions: Sequence[Mapping[str, Any]]) -> None:
@@ -430,4 +449,5 @@ def _shape(service: Service | None) -> Any:
 
 def _same_intent(old: Object, new: Object) -> bool:
     """Whether two versions of an object say the same to the translation (statuses are what it writes itself)."""
-    return all(old.get(k) == new.get(k) for k in ("spec", "data")) and labels_of(old) == labels_of(new)
+    same = all(old.get(k) == new.get(k) for k in ("spec", "data"))
+    return same and labels_of(old) == labels_of(new) and annotations_of(old) == annotations_of(new)

@@ -1,4 +1,5 @@
-"""Put the Gateway API's kinds and the class ``lateen`` into the cluster. Called once, when traffic starts."""
+"""Put the Gateway API's kinds and the classes ``lateen`` (of Gateways and of Ingresses) into the cluster. Called once, when
+traffic starts."""
 
 from __future__ import annotations
 
@@ -8,8 +9,18 @@ from lateen.aio.clock import Clock
 from lateen.client.client import Client
 from lateen.errors import AlreadyExistsError, ApiError
 from lateen.kube.meta import Object, meta
-from lateen.kube.resources import CRDS, GATEWAYCLASSES, GATEWAYS, GRPCROUTES, HTTPROUTES, REFERENCEGRANTS, Resource
+from lateen.kube.resources import (
+    CRDS,
+    GATEWAYCLASSES,
+    GATEWAYS,
+    GRPCROUTES,
+    HTTPROUTES,
+    INGRESSCLASSES,
+    REFERENCEGRANTS,
+    Resource,
+)
 from lateen.traffic.crds import crds
+from lateen.traffic.translate import ingress
 from lateen.traffic.translate.conditions import CONTROLLER
 
 log = logging.getLogger(__name__)
@@ -19,7 +30,8 @@ _PATIENCE, _STEP = 10.0, 0.02
 
 
 async def install(client: Client, clock: Clock) -> bool:
-    """Install or update what is missing; whether the kinds are served (without them there are Services only)."""
+    """Install or update what is missing; whether the kinds are served (without them there are Services and Ingresses only)."""
+    await _ingress_class(client)
     for crd in crds():
         await _put(client, CRDS, crd)
     if not await _served(client, clock):
@@ -29,6 +41,16 @@ async def install(client: Client, clock: Clock) -> bool:
     kind = {"apiVersion": GATEWAYCLASSES.api_version, "kind": "GatewayClass", "metadata": {"name": GATEWAY_CLASS}, "spec": spec}
     await _put(client, GATEWAYCLASSES, kind)
     return True
+
+
+async def _ingress_class(client: Client) -> None:
+    """What is there is left as it is: whether it is the default class is the user's business."""
+    name = {"name": GATEWAY_CLASS, "annotations": {ingress.DEFAULT_CLASS: "true"}}
+    kind = {"apiVersion": INGRESSCLASSES.api_version, "kind": "IngressClass", "metadata": name}
+    try:
+        await client.create(INGRESSCLASSES, {**kind, "spec": {"controller": ingress.CONTROLLER}})
+    except AlreadyExistsError:
+        pass
 
 
 async def _put(client: Client, resource: Resource, obj: Object) -> None:

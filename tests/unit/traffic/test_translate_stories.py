@@ -15,6 +15,7 @@ from lateen.kube.meta import Object, key_of, labels_of, meta
 from lateen.traffic.ir import Snapshot
 from lateen.traffic.translate.conditions import Condition
 from lateen.traffic.translate.gateways import Places, World, translate_gateways
+from lateen.traffic.translate.ingress import translate_ingresses
 from lateen.traffic.translate.references import References, grants
 from lateen.traffic.translate.services import SERVICE_LABEL, translate_service
 
@@ -64,14 +65,18 @@ def told(objects: list[Object]) -> dict[str, Any]:
         places=Places(ports={80: 18080}, unprivileged_start=1024),
     )
     result = translate_gateways(world)
-    snapshot = Snapshot(services=services, gateways=result.gateways, mesh_routes=result.mesh_routes)
+    classes, found = by_kind.get("IngressClass", []), by_kind.get("Ingress", [])
+    ingresses = translate_ingresses(found, classes, world.references, world.places)
+    gateways = (*result.gateways, *ingresses.gateways)
+    snapshot = Snapshot(services=services, gateways=gateways, mesh_routes=result.mesh_routes)
     assert snapshot.consistent() == []
-    grpc = {"grpc_routes": plain(result.grpc_statuses)} if result.grpc_statuses else {}
+    more = {"grpc_routes": plain(result.grpc_statuses)} if result.grpc_statuses else {}
+    more |= {"ingresses": plain(ingresses.statuses)} if ingresses.statuses else {}
     return {
         "services": plain(services),
-        "gateways": plain(result.gateways),
+        "gateways": plain(gateways),
         "mesh_routes": plain(result.mesh_routes),
-        "statuses": {"gateways": plain(result.gateway_statuses), "routes": plain(result.route_statuses), **grpc},
+        "statuses": {"gateways": plain(result.gateway_statuses), "routes": plain(result.route_statuses), **more},
     }
 
 

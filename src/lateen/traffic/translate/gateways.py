@@ -30,7 +30,7 @@ from lateen.traffic.translate.conditions import (
     generation_of,
 )
 from lateen.traffic.translate.grpc import as_http
-from lateen.traffic.translate.hostnames import intersect, owner
+from lateen.traffic.translate.hostnames import intersect, owner, specificity
 from lateen.traffic.translate.listeners import Listener, listeners_of
 from lateen.traffic.translate.references import References
 from lateen.traffic.translate.rules import Ranked, Rules, UnsupportedError, rules_of
@@ -170,21 +170,27 @@ def _attach_gateway(
     admitted = [a for a in asked if a.listener.admits(namespace, labels) and kind in a.listener.kinds]
     if not admitted:
         return accepted("NotAllowedByListeners", f"no listener admits {kind}s of this namespace"), []
-    hosts = [(a, h) for a in admitted for h in _hostnames(a.listener.hostname, route["spec"].get("hostnames") or ())]
+    hosts = [(a, h, w) for a in admitted for h, w in _hostnames(a.listener.hostname, route["spec"].get("hostnames") or ())]
     if not hosts:
         return accepted("NoMatchingListenerHostname", "no hostname of the route is one of the listener's"), []
     places: list[Place] = []
-    for at, hostname in hosts:
+    for at, hostname, wish in hosts:
         at.routes.add((kind, key_of(route)))
-        at.hosts.setdefault(hostname, []).extend(rules.routes)
+        # Who named the host more exactly goes first; the same host of a listener may be wished for as *.suffix, too.
+        rank = tuple(-n for n in specificity(wish))
+        at.hosts.setdefault(hostname, []).extend(((rank, *ranked), found) for ranked, found in rules.routes)
         if at.listener.valid:
             places.append(GatewayPlace(at.listener.gateway, at.listener.port))
     return accepted(), places
 
 
-def _hostnames(listener: str, asked: Sequence[str]) -> list[str]:
-    found = (intersect(listener, h) for h in asked or ("",))
-    return list(dict.fromkeys(h for h in found if h is not None))
+def _hostnames(listener: str, asked: Sequence[str]) -> list[tuple[str, str]]:
+    """The hosts that a route gets of a listener, each with the hostname it asked with."""
+    found: dict[str, str] = {}
+    for wish in sorted(asked or ("",), key=specificity, reverse=True):
+        if (host := intersect(listener, wish)) is not None:
+            found.setdefault(host, wish)
+    return list(found.items())
 
 
 def _attach_service(
@@ -207,7 +213,7 @@ def _attach_service(
 def _addresses(gateways: Sequence[Object], places: Places) -> dict[Key, tuple[str, Mapping[int, int]]]:
     """Each gateway's address and port mapping. The oldest that asks for none has the default; the rest come from the network."""
     result: dict[Key, tuple[str, Mapping[int, int]]] = {}
-    taken: set[str] = set()
+    taken = {str(ipaddress.IPv4Network(places.network)[-2])}  # of Ingresses
     for gateway in gateways:
         key, asked = key_of(gateway), _asked_address(gateway)
         if asked:

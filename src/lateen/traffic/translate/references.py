@@ -10,6 +10,7 @@ from typing import Any
 
 from lateen.kube.meta import Key, Object, key_of, meta
 from lateen.traffic.ir import Certificate, PortKey, Service
+from lateen.traffic.translate.certificates import fit
 from lateen.traffic.translate.conditions import GROUP, Condition, resolved
 
 
@@ -77,7 +78,7 @@ class References:
         secret = self.secrets.get(target)
         if secret is None:
             return resolved("InvalidCertificateRef", f"there is no Secret {target} of type kubernetes.io/tls")
-        return _certificate(secret) or resolved("InvalidCertificateRef", f"Secret {target} holds no PEM certificate and key")
+        return _certificate(secret) or resolved("InvalidCertificateRef", f"Secret {target} holds no PEM certificate with its key")
 
 
 def _not_granted(namespace: str, kind: str, target: Key) -> str:
@@ -90,6 +91,4 @@ def _certificate(secret: Object) -> Certificate | None:
         chain, key = (base64.b64decode(data.get(k) or "", validate=True) for k in ("tls.crt", "tls.key"))
     except binascii.Error:
         return None
-    if b"-----BEGIN CERTIFICATE-----" not in chain or b"PRIVATE KEY-----" not in key:
-        return None
-    return Certificate(str(key_of(secret)), chain, key)
+    return Certificate(str(key_of(secret)), chain, key) if fit(chain, key) else None

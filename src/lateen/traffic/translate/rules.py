@@ -113,7 +113,8 @@ class _Reader:
 
 def _precedence(match: Match) -> tuple[Any, ...]:
     rank = _PATH_RANK[match.path_kind]
-    return rank, -len(match.path), not match.method, -len(match.headers), -len(match.query)
+    headers = [h for h in match.headers if not h.name.startswith(":")]  # of an Ingress's wildcard host: no matter of rank
+    return rank, -len(match.path), not match.method, -len(headers), -len(match.query)
 
 
 def _match(entry: Mapping[str, Any]) -> Match:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from lateen.cluster.api.admission import claims, limits, namespaces, pods, priorities, rbac
+from lateen.cluster.api.admission import claims, ingresses, limits, namespaces, pods, priorities, rbac
 from lateen.cluster.api.call import Backend, Call
 from lateen.kube.meta import Object
 
@@ -12,6 +12,7 @@ _RBAC = "rbac.authorization.k8s.io"
 _ON_CREATE: Mapping[str, Callable[[Backend, Call, Object], None]] = {
     "core/pods": pods.on_create,
     "core/persistentvolumeclaims": claims.on_create,
+    "networking.k8s.io/ingresses": ingresses.on_create,
     "scheduling.k8s.io/priorityclasses": priorities.check_class,
     f"{_RBAC}/roles": rbac.check_role,
     f"{_RBAC}/clusterroles": rbac.check_role,
