@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from pathlib import Path
 
 from lateen.aio.clock import Clock
+from lateen.aio.tasks import within
 from lateen.errors import LateenError
 from lateen.shim.client import ShimClient, Spawn
 from lateen.shim.netclient import NetworkClient
@@ -22,7 +24,8 @@ ID = "internet"
 _PROGRAM, _DEVICE = "slirp4netns", "internet"
 _NETWORK = "198.18.0.0/24"  # for benchmarks of network devices: nobody's; .2 is the gateway, .3 answers DNS
 _TUN = "/dev/net/tun"
-_AGAIN = 5.0
+_AGAIN, _PAUSE = 5.0, 1.0
+_PLACE = "lateen.dev/network"
 
 
 def missing() -> str:
@@ -40,15 +43,18 @@ async def keep(system: ShimClient, network: NetworkClient, log_file: Path, clock
     while True:
         try:
             await _once(system, network, log_file)
-        except (LateenError, KeyError) as error:
+        except (LateenError, KeyError, OSError) as error:
             log.warning("pods do not reach the internet: %s", error)
-        await clock.sleep(_AGAIN)
+        await clock.sleep(_PAUSE)
 
 
 async def _once(system: ShimClient, network: NetworkClient, log_file: Path) -> None:
-    """Start it, or find it running; until it ends."""
+    """Start it, or find it running; until it ends, or the network it leads out of is gone."""
     await system.connect()
-    known = system.processes().get(ID)
+    known, place = system.processes().get(ID), network.place()
+    if known is not None and known.alive and known.labels.get(_PLACE, place) != place:
+        await system.signal(ID, signal.SIGKILL)
+        known = await system.wait(ID)
     if known is not None and not known.alive:
         await system.forget(ID)
     if known is None or not known.alive:
@@ -59,7 +65,11 @@ async def _once(system: ShimClient, network: NetworkClient, log_file: Path) -> N
                 argv=[_PROGRAM, *options, str(network.pid), _DEVICE],
                 env={"PATH": os.environ.get("PATH", os.defpath)},
                 log=log_file,
+                labels={_PLACE: place},
             )
         )
-    ended = await system.wait(ID)
+    try:
+        ended = await within(_AGAIN, system.wait(ID))
+    except TimeoutError:
+        return
     log.warning("%s ended with exit code %s; see %s", _PROGRAM, ended.exit_code, log_file)

@@ -19,12 +19,17 @@ from lateen.shim.netclient import NetworkClient
 log = logging.getLogger(__name__)
 NETNS, LOOPBACK = "netns", "loopback"
 NETWORKS = (NETNS, LOOPBACK)
+_PROXIES = ("envoy-mesh", "envoy-edge")  # they live in there, too, and are nobody's child who does
 
 
 def network_client(home: ClusterHome, system: ShimClient, clock: Clock) -> NetworkClient:
     """The keeper of a cluster's namespaces, owned by the ``system`` shim."""
     return NetworkClient(
-        system, folder=home.root / "network", socket=home.socket("network"), clock=clock, rejoin=lambda: inhabitants(home)
+        system,
+        folder=home.root / "network",
+        socket=home.socket("network"),
+        clock=clock,
+        rejoin=lambda: [*inhabitants(home), *(p.pid for i, p in system.processes().items() if i in _PROXIES and p.alive)],
     )
 
 

@@ -36,6 +36,7 @@ _CONTRACT = {"lateen.dev/contract": "1"}
 _AGAIN = Backoff(first=0.02, most=5.0)
 _PACE = 0.005  # seconds between two lines: a burst of endpoints becomes a few
 _STARTS, _STEP = 10.0, 0.01
+_LOOK = 1.0  # seconds: whether the network is still the one where the server listens
 Opener = Callable[[str, str], Awaitable[socket.socket]]
 
 
@@ -113,6 +114,7 @@ class DnsFeed:
         try:
             async with TaskOwner("dns") as owner:
                 owner.start(self._wake_at_end(), "watch")
+                owner.start(self._wake_when_moved(), "moved")
                 self._dirty.clear()
                 await self._tell(teller, self._everything())
                 self._served.set()
@@ -127,6 +129,19 @@ class DnsFeed:
     async def _wake_at_end(self) -> None:
         await self._shim.wait(ID)
         self._changed.set()
+
+    async def _wake_when_moved(self) -> None:
+        """What the next message is answered with says where the server listens: one is sent when that is another place now."""
+        known = self._place()
+        while True:
+            await self._clock.sleep(_LOOK)
+            try:
+                place = self._place()
+            except (LateenError, OSError):
+                continue  # between two keepers
+            if place != known:
+                known = place
+                self._changed.set()
 
     async def _tell(self, teller: Teller, message: Mapping[str, Any]) -> None:
         if await teller.tell(message) != self._place():

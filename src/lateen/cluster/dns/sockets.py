@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 from lateen.cluster.dns.feed import ID, PORT, Opener
 from lateen.shim.client import ShimClient
@@ -30,7 +29,7 @@ def opener(network: NetworkClient | None) -> Opener:
 
 def place(network: NetworkClient | None) -> Callable[[], str]:
     """Names the network in which sockets are made: a new namespace has another name."""
-    return lambda: str(Path(f"/proc/{network.pid}/ns/net").readlink()) if network is not None else "machine"
+    return network.place if network is not None else lambda: "machine"
 
 
 def hindrance(address: str, system: ShimClient, network: NetworkClient | None, unprivileged_start: int) -> str:

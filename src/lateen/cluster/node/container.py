@@ -258,7 +258,8 @@ class Container:
         path = self._context.log_path(uid, self.name, number)
         await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
         user, group = _identity(pod, self.spec)
-        address = self._network()
+        # What was there for the first attempt may be gone since, with the whole network.
+        address = await self._context.network.attach(pod) if number and self._network() else self._network()
         return ContainerSpec(
             id=f"{uid}_{self.name}_{number}",
             pod_uid=uid,
