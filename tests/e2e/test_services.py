@@ -163,3 +163,33 @@ def test_external_addresses_lead_in_from_the_machine(net: NetCluster) -> None:
 
     assert eventually(ask) == "talk-0"
     assert "externalIPs" in net.get("service", "ext")["spec"]
+
+
+def test_datagrams_from_the_machine_reach_node_ports_and_balancers(net: NetCluster) -> None:
+    ports = [{"port": 15453, "protocol": "UDP", "targetPort": 5300}]
+    net.apply(
+        service("in", ports=ports, selector={"app": "talk"}, type="LoadBalancer"),
+        service("in-stay", ports=ports, selector={"app": "talk"}, type="LoadBalancer", sessionAffinity="ClientIP"),
+    )
+    ends = {}
+    for name in ("in", "in-stay"):
+        found = eventually(lambda n=name: (s := net.get("service", n))["status"]["loadBalancer"].get("ingress") and s)
+        ends[name] = (found["status"]["loadBalancer"]["ingress"][0]["ip"], 15453)
+        ends[f"{name} node"] = ("127.0.0.1", found["spec"]["ports"][0]["nodePort"])
+
+    def ask(place: tuple[str, int], size: int = 1) -> list[str]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+            made.settimeout(2)
+            try:
+                made.connect(place)
+                made.send(b"x" * size)
+                return made.recv(65535).decode().split()
+            except OSError:
+                return []
+
+    for place in ends.values():
+        eventually(lambda p=place: ask(p))
+    pods = {f"talk-{i}" for i in range(3)}
+    assert {ask(ends["in"])[0] for _ in range(20)} == {ask(ends["in node"])[0] for _ in range(20)} == pods
+    assert len({ask(place)[0] for _ in range(6) for place in (ends["in-stay"], ends["in-stay node"])}) == 1
+    assert ask(ends["in"], 8000)[1] == "8000"

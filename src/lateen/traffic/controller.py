@@ -270,7 +270,6 @@ class Traffic:
                 obj["spec"],
                 machine_ip=settings.gateway_address,
                 unprivileged_start=settings.unprivileged_start,
-                udp=settings.within is None,
             )
         if new is not None and self._settings.doors:
             new = through_doors(new, {place: str(path) for place, path in self._settings.doors.items()})

@@ -79,17 +79,12 @@ def _door(endpoint: Endpoint, doors: Mapping[tuple[str, int], str]) -> Endpoint:
     return replace(endpoint, address=path) if path else endpoint
 
 
-def open_outside(
-    service: Service, spec: Mapping[str, Any], *, machine_ip: str, unprivileged_start: int, udp: bool = True
-) -> Service:
-    """The service with the places where the machine's own programs reach it, as its type says. Without ``udp`` datagrams do not get
-    there."""
+def open_outside(service: Service, spec: Mapping[str, Any], *, machine_ip: str, unprivileged_start: int) -> Service:
+    """The service with the places where the machine's own programs reach it, as its type says."""
     address = balancer_address(spec)
 
     def places(port: ServicePort, declared: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         listen = bindable_port(port.key.port, unprivileged_start)
-        if port.protocol is Protocol.UDP and not udp:
-            return
         if declared.get("nodePort"):
             yield machine_ip, int(declared["nodePort"])
         if address and address != service.address:

@@ -2,7 +2,8 @@
 gateway has its address and hands each connection to the ``edge`` proxy, inside, through a Unix socket, with the client's
 address in front.
 
-Bytes only: everything about requests is the edge's. A socket file does not belong to a network, so both sides find it.
+Bytes only: everything about requests is the edge's. Datagrams go through ``tunnels``. A socket file does not belong to a network,
+so both sides find it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.proxy_protocol.v3 import upstream_proxy_protocol_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 
+from lateen.traffic.xds import tunnels
 from lateen.traffic.xds.clusters import BUFFER_BYTES
-from lateen.traffic.xds.listeners import TCP, plain_listener
+from lateen.traffic.xds.listeners import TCP, datagram_listener, plain_listener
 from lateen.traffic.xds.resource import ADS, Resource, extension, resource, seconds
 
 _UPSTREAM, _RAW = "envoy.transport_sockets.upstream_proxy_protocol", "envoy.transport_sockets.raw_buffer"
@@ -35,13 +37,16 @@ def announced() -> dict[str, object]:
     return extension(_FILTER, proxy_protocol_pb2.ProxyProtocol())
 
 
-def crossing(prefix: str, name: str, places: Mapping[str, tuple[str, int]]) -> Iterator[Resource]:
+def crossing(prefix: str, name: str, places: Mapping[str, tuple[str, int]], *, udp: bool = False) -> Iterator[Resource]:
     """What the border has for the listener ``name`` inside: listeners by name, each at a place of the machine."""
-    yield _cluster(name)
+    yield tunnels.way(name) if udp else _cluster(name)
     path = {"endpoint": {"address": {"pipe": {"path": door(prefix, name)}}}}
     yield resource(name, endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=[{"lb_endpoints": [path]}]))
     proxy = tcp_proxy_pb2.TcpProxy(stat_prefix=name, cluster=name, max_connect_attempts={"value": 3})
     for listener, (ip, port) in places.items():
+        if udp:
+            yield datagram_listener(listener, ip, port, name, **tunnels.entrance())
+            continue
         filters = [{"filters": [extension(TCP, proxy)]}]
         yield plain_listener(listener, ip, port, filters, needs=frozenset((name,)))
 

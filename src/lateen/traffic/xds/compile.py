@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lateen.kube.meta import Key
-from lateen.traffic.ir import GatewayPort, PortKey, Route, Service, ServicePort, Snapshot, VirtualHost
+from lateen.traffic.ir import GatewayPort, PortKey, Protocol, Route, Service, ServicePort, Snapshot, VirtualHost
 from lateen.traffic.xds import border, clusters, listeners, routes
 from lateen.traffic.xds.resource import Name, Resource
 
@@ -147,7 +147,7 @@ class Compiler:
 def _crossing(port: ServicePort, doors: str) -> Iterator[Resource]:
     places = {listeners.outside_name(port, i): place for i, place in enumerate(port.outside)}
     if places:
-        yield from border.crossing(doors, listeners.outside_name(port), places)
+        yield from border.crossing(doors, listeners.outside_name(port), places, udp=port.protocol is Protocol.UDP)
 
 
 def _port(address: str, port: ServicePort, rules: tuple[Route, ...], known: _Port | None, *, doors: str) -> _Port:

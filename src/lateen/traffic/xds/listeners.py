@@ -18,6 +18,7 @@ from envoy.extensions.filters.udp.udp_proxy.v3 import udp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
 
 from lateen.traffic.ir import Certificate, GatewayPort, Protocol, ServicePort, TlsServer
+from lateen.traffic.xds import tunnels
 from lateen.traffic.xds.clusters import BUFFER_BYTES, cluster_name
 from lateen.traffic.xds.resource import ADS, Resource, extension, pack, resource, seconds
 
@@ -62,6 +63,10 @@ def outside_listener(port: ServicePort, number: int) -> Resource:
 
 def door_listener(port: ServicePort, door: str, first: Sequence[dict[str, Any]]) -> Resource:
     """The listener for callers that come through the border, on the socket ``door``."""
+    if port.protocol is Protocol.UDP:
+        name, cluster = outside_name(port), cluster_name(port)
+        chains = [{"filters": [tunnels.exit_of(name, cluster, sticky=port.sticky)]}]
+        return _listener(name, _pipe(door), chains, needs=frozenset((cluster,)))
     filters, needs = _service_filters(port, edge=True)
     return _listener(outside_name(port), _pipe(door), filters, inspectors=first, needs=needs)
 
@@ -76,15 +81,20 @@ def _service_filters(port: ServicePort, *, edge: bool) -> tuple[list[Any], froze
 
 
 def _datagrams(name: str, ip: str, number: int, port: ServicePort) -> Resource:
-    """A listener for UDP: what comes from one client's port goes to one endpoint, until nothing came for a while."""
     cluster = cluster_name(port)
+    return datagram_listener(name, ip, number, cluster, hash_policies=[{"source_ip": True}] if port.sticky else [])
+
+
+def datagram_listener(name: str, ip: str, number: int, cluster: str, **more: Any) -> Resource:
+    """A listener for UDP: what comes from one client's port goes to one endpoint, until nothing came for a while. ``more`` is of
+    the proxy's configuration."""
     route = udp_route_pb2.Route(cluster=cluster)
     proxy = udp_proxy_pb2.UdpProxyConfig(
         stat_prefix=cluster,
         matcher={"on_no_match": {"action": {"name": "route", "typed_config": pack(route)}}},
         idle_timeout=seconds(UDP_IDLE),
         upstream_socket_config=_WHOLE_DATAGRAMS,
-        hash_policies=[{"source_ip": True}] if port.sticky else [],
+        **more,
     )
     message = listener_pb2.Listener(
         name=name,
