@@ -6,6 +6,7 @@ import collections
 import json
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -172,8 +173,13 @@ def test_datagrams_from_the_machine_reach_node_ports_and_balancers(net: NetClust
         service("in-stay", ports=ports, selector={"app": "talk"}, type="LoadBalancer", sessionAffinity="ClientIP"),
     )
     ends = {}
+
+    def given(name: str) -> Any:
+        found = net.get("service", name)
+        return found if found["status"]["loadBalancer"].get("ingress") else None
+
     for name in ("in", "in-stay"):
-        found = eventually(lambda n=name: (s := net.get("service", n))["status"]["loadBalancer"].get("ingress") and s)
+        found = eventually(partial(given, name))
         ends[name] = (found["status"]["loadBalancer"]["ingress"][0]["ip"], 15453)
         ends[f"{name} node"] = ("127.0.0.1", found["spec"]["ports"][0]["nodePort"])
 
@@ -188,7 +194,7 @@ def test_datagrams_from_the_machine_reach_node_ports_and_balancers(net: NetClust
                 return []
 
     for place in ends.values():
-        eventually(lambda p=place: ask(p))
+        eventually(partial(ask, place))
     pods = {f"talk-{i}" for i in range(3)}
     assert {ask(ends["in"])[0] for _ in range(20)} == {ask(ends["in node"])[0] for _ in range(20)} == pods
     assert len({ask(place)[0] for _ in range(6) for place in (ends["in-stay"], ends["in-stay node"])}) == 1
