@@ -103,7 +103,7 @@ def compound(value: dict[str, Any]) -> str:
         return f"list of {kind(value['items'])}"
     if value.get("type") == "object":
         inner = value.get("additionalProperties") or next(iter(value.get("patternProperties", {}).values()), {})
-        return f"map of {kind(inner)}"
+        return "map" if inner is True else f"map of {kind(inner)}"
     if value.get("type") == ["string", "number", "boolean"]:
         return "text"  # numbers and booleans are taken as they are written
     words = {"string": "text", "integer": "number", "number": "number", "boolean": "true or false"}

@@ -88,15 +88,48 @@ def build_images(application: Application, store: Path, progress: Callable[[str]
     return dict(zip(names, [first, *rest], strict=True))
 
 
-def rendered(application: Application, *, build: bool, progress: Callable[[str], None]) -> list[Object]:
-    """The application's objects; with ``build``, images are built first and named by digest."""
+def rendered(
+    application: Application, *, build: bool, progress: Callable[[str], None], having: frozenset[str] | None = None
+) -> list[Object]:
+    """The application's objects; with ``build``, images are built first and named by digest.
+
+    ``having`` says which optional kinds the target has (``render.capabilities``); what is left out for want of one goes to
+    ``progress``. Secrets are in the result as values that cannot be written: see ``render.hidden``.
+    """
     from lateen.render import files_needed, render
+    from lateen.render.capabilities import DEFAULT, omitted
     from lateen.server import home
+
+    having = DEFAULT if having is None else having
+    for text in omitted(application, having):
+        progress(text)
 
     images = {n: b.reference for n, b in build_images(application, home.home() / "images", progress).items()} if build else {}
     folder = folder_of(application)
     files = {path: _content(folder / path, where) for path, where in files_needed(application).items()}
-    return render(application, images=images, files=files)
+    return render(application, images=images, files=files, having=having, manifests=_manifests(application, folder))
+
+
+def _manifests(application: Application, folder: Path) -> list[Object]:
+    """The user's own manifests, files and folders, as the application file names them."""
+    from lateen.kube.yamltext import documents, plain
+
+    found: list[Object] = []
+    for i, name in enumerate(application.spec.manifests):
+        path, where = folder / name, application.where("manifests", i)
+        files = sorted(p for p in path.rglob("*") if p.suffix in (".yaml", ".yml", ".json")) if path.is_dir() else [path]
+        if not files:
+            raise InputError(f"{name} has no manifests", where=where)
+        for file in files:
+            read = documents(Source(str(file), _content(file, where).decode()))
+            found += [_checked(plain(document), str(document.mark)) for document in read]
+    return found
+
+
+def _checked(manifest: Object, where: str) -> Object:
+    if not isinstance(manifest, dict) or not (manifest.get("kind") and (manifest.get("metadata") or {}).get("name")):
+        raise InputError("this is not a Kubernetes object: it needs apiVersion, kind and metadata.name", where=where)
+    return manifest
 
 
 def _content(file: Path, where: str) -> bytes:

@@ -13,6 +13,10 @@ from lateen.cli.output import note, say
 def render(
     files: Files = None,
     env: Annotated[str, typer.Option("--env", help="The environment to render for.")] = "",
+    having: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="An optional part that the cluster has: keda, vpa, prometheus, cert-manager, ..."),
+    ] = None,
     resolve: Annotated[bool, typer.Option("--build/--no-build", help="Build images, and name them by digest.")] = True,
     output: Annotated[Format, typer.Option("--output", "-o", help="yaml or json.")] = Format.yaml,
 ) -> None:
@@ -21,9 +25,13 @@ def render(
 
     from lateen.cli.project import load_application, rendered
     from lateen.render import to_yaml
+    from lateen.render.capabilities import named
+    from lateen.render.hidden import withheld
 
     application = load_application(files, environment=env)
-    objects = rendered(application, build=resolve, progress=note)
+    objects, secrets = withheld(rendered(application, build=resolve, progress=note, having=named(having or ())))
+    for name in secrets:
+        note(f"Secret {name} is not written: its values come from files of this machine, `lateen up` applies them")
     if output is Format.json:
         say(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}, indent=2))
     else:

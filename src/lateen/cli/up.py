@@ -45,7 +45,8 @@ def up(
             f"services {', '.join(built)} are built from source, and this cluster cannot see images of this machine",
             hint="set `registry` in the file and run `lateen build --push`, or deploy to the embedded cluster (without --context)",
         )
-    objects = rendered(application, build=True, progress=lambda text: None if quiet else note(f"  {text}"))
+    having = run(_capabilities(name, context, kubeconfig))
+    objects = rendered(application, build=True, progress=lambda text: None if quiet else note(f"  {text}"), having=having)
     result = run(
         deploy(
             application,
@@ -93,6 +94,16 @@ def _is_lateen(context: str, kubeconfig: str) -> bool:
     return run(ask())
 
 
+async def _capabilities(name: str, context: str, kubeconfig: str) -> frozenset[str]:
+    """Which optional kinds the cluster has."""
+    from lateen.cli.target import target
+    from lateen.render.capabilities import of_groups
+
+    async with target(name=name, context=context, kubeconfig=kubeconfig) as client:
+        answer = await client.raw("GET", "/apis")
+        return of_groups(group["name"] for group in (answer.object or {}).get("groups", ()))
+
+
 async def deploy(
     application: Application,
     objects: list[dict[str, Any]],
@@ -107,14 +118,17 @@ async def deploy(
 ) -> dict[str, Any]:
     """Apply ``objects`` and describe the result. FailedError when something is not healthy."""
     from lateen.apply import Options, apply
+    from lateen.cli.passwords import passwords
     from lateen.cli.progress import listener
     from lateen.cli.target import target
+    from lateen.render.hidden import revealed
 
     async with target(name=name, context=context, kubeconfig=kubeconfig) as client:
+        objects = [*objects, *await passwords(client, application)]
         with listener(quiet=quiet) as listen:
             report = await apply(
                 client,
-                objects,
+                revealed(objects),
                 app=application.name,
                 namespace=application.namespace,
                 on_progress=listen,

@@ -10,30 +10,40 @@ from pydantic import Field
 
 from lateen.kube.yamltext import Node, locate
 from lateen.model.base import Model
+from lateen.model.container import Resources
+from lateen.model.delivery import Pipeline, Promote
+from lateen.model.network import Gateway
+from lateen.model.patch import Patch
+from lateen.model.resource import Resource
 from lateen.model.service import Service
-from lateen.model.types import Name
+from lateen.model.types import Duration, Name
 
 
-class Listener(Model):
-    """A port a gateway listens on."""
+class SecretStore(Model):
+    """Where the Secrets that services name come from. Without one they must exist, or `lateen up` is told their files."""
 
-    port: int = Field(default=80, ge=1, le=65535, description="The port.")
-    protocol: Literal["http"] = Field(default="http", description="What is spoken on it.")
-
-
-class Gateway(Model):
-    """Where traffic enters from outside."""
-
-    short: ClassVar[dict[str, Any]] = {"type": "null"}
-
-    class_: str = Field(default="lateen", alias="class", description="The GatewayClass.")
-    listeners: list[Listener] = Field(
-        default_factory=lambda: [Listener.model_validate({})], min_length=1, description="The ports it listens on. Default: 80."
+    provider: Literal["external-secrets", "sealed-secrets", "sops"] = Field(description="Who makes the Secrets.")
+    name: str | None = Field(default=None, description="external-secrets: the store.")
+    kind: Literal["SecretStore", "ClusterSecretStore"] = Field(
+        default="ClusterSecretStore", description="external-secrets: its kind."
     )
+    prefix: str = Field(default="", description="external-secrets: what stands before the name of a secret in the store.")
+    refresh: Duration = Field(default=3600, description="external-secrets: how often it is read again.")
+    files: list[str] = Field(default=[], description="sealed-secrets, sops: encrypted manifests, which packages take as they are.")
 
-    @classmethod
-    def expand(cls, value: Any) -> Any:
-        return {} if value is None else value
+
+class Policies(Model):
+    """What every service of the application must keep."""
+
+    required: list[str] = Field(default=[], description="Fields every service must have, for example health.ready.")
+    budget: Resources = Field(default_factory=Resources, description="What one environment may request: a ResourceQuota.")
+    limits: Resources = Field(default_factory=Resources, description="Requests and limits of containers without: a LimitRange.")
+    security: Literal["restricted", "baseline", "privileged"] | None = Field(
+        default=None, description="The Pod Security Standard that the namespace enforces. Default: the weakest a service asks for."
+    )
+    network: Literal["deny", "open"] = Field(
+        default="deny", description="`deny`: only declared traffic (NetworkPolicies); `open`: no NetworkPolicies."
+    )
 
 
 class Environment(Model):
@@ -47,6 +57,11 @@ class Environment(Model):
     domain: str | None = Field(default=None, description="The value of `${env.domain}`.")
     defaults: Service = Field(default_factory=Service, description="Laid over `defaults`.")
     services: dict[Name, Service] = Field(default={}, description="Laid over `services`; an empty value removes the service.")
+    resources: dict[Name, Resource] = Field(default={}, description="Laid over `resources`.")
+    policies: Policies = Field(default_factory=Policies, description="Laid over `policies`.")
+    gateways: dict[Name, Gateway] = Field(default={}, description="Laid over `gateways`.")
+    secrets: SecretStore | None = Field(default=None, description="Where Secrets come from. Default: the application's.")
+    promote: Promote | None = Field(default=None, description="What a version needs before it comes here.")
 
     @classmethod
     def expand(cls, value: Any) -> Any:
@@ -63,11 +78,18 @@ class App(Model):
     registry: str | None = Field(default=None, description="Where built images go: REGISTRY/APP/SERVICE. Default: they stay local.")
     defaults: Service = Field(default_factory=Service, description="Laid under every service.")
     services: dict[Name, Service] = Field(description="The services.")
+    resources: dict[Name, Resource] = Field(default={}, description="Databases, queues, buckets.")
     environments: dict[Name, Environment] = Field(default={}, description="What differs where.")
     gateways: dict[Name, Gateway] = Field(
         default_factory=lambda: {"default": Gateway.model_validate({})},
         description="Where traffic enters. Default: one, `default`.",
     )
+    secrets: SecretStore | None = Field(default=None, description="Where the Secrets that services name come from.")
+    pipeline: Pipeline = Field(default_factory=Pipeline, description="How changes are built and tested.")
+    policies: Policies = Field(default_factory=Policies, description="What every service must keep.")
+    patches: list[Patch] = Field(default=[], description="Changes of rendered objects, made last.")
+    manifests: list[str] = Field(default=[], description="Further manifests, relative to the application file.")
+    include: list[str] = Field(default=[], description="Further application files, globs; their paths are relative to themselves.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +107,12 @@ class Application:
     def name(self) -> str:
         """The application's name."""
         return self.spec.name
+
+    @property
+    def secret_store(self) -> SecretStore | None:
+        """Where Secrets come from in this environment."""
+        chosen = self.spec.environments.get(self.environment)
+        return chosen.secrets if chosen is not None and chosen.secrets is not None else self.spec.secrets
 
     @property
     def services(self) -> Mapping[str, Service]:

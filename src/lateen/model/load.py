@@ -13,11 +13,12 @@ from pydantic import ValidationError
 
 from lateen.errors import InputError
 from lateen.kube.yamltext import Node, Source, documents, fault, plain
-from lateen.model import check, overlay, problems
+from lateen.model import overlay, problems, rules
 from lateen.model.application import App, Application
 from lateen.model.problems import nearest
 
 LOCAL = "local"
+_LAYERED = ("defaults", "services", "resources", "gateways", "policies")
 
 
 def load(sources: Sequence[Source], *, environment: str = "") -> Application:
@@ -31,7 +32,7 @@ def load(sources: Sequence[Source], *, environment: str = "") -> Application:
     except InputError as error:
         _refuse([error])
     application = _validated(tree, environment)
-    if found := check.problems(application):
+    if found := rules.problems(application):
         _refuse(problems.input_errors(found, application.tree))
     return application
 
@@ -56,7 +57,7 @@ def _merged(sources: Sequence[Source]) -> Node:
 def _in_environment(tree: Node, environment: str) -> Node:
     """The tree with the environment laid over defaults and services, and defaults laid under every service."""
     for layer in _layers(tree, environment) if environment else ():
-        parts = {n: c for n in ("defaults", "services") if (c := layer.get(n)) is not None and isinstance(c.data, dict)}
+        parts = {n: c for n in _LAYERED if (c := layer.get(n)) is not None and isinstance(c.data, dict)}
         tree = overlay.lay(replace(layer, data=parts), tree)
     services, defaults = tree.get("services"), tree.get("defaults")
     if services is None or not isinstance(services.data, dict) or defaults is None or not isinstance(defaults.data, dict):

@@ -1,8 +1,8 @@
 """``${...}`` references in texts of the model: their grammar, nothing else.
 
-``${services.cart.http.url}``, ``${services.cart.url}``, ``${env.name}``, ``${env.domain}``, ``${app.name}``,
-``${secrets.db.password}``.
-``$${`` is a literal ``${``. ``model.check`` judges whether a reference may stand where it does; ``render`` gives it its value.
+``${services.cart.http.url}``, ``${services.cart.url}``, ``${resources.db.host}``, ``${env.name}``, ``${env.domain}``,
+``${app.name}``, ``${secrets.db.password}``. ``$${`` is a literal ``${``. ``model.rules`` judges whether a reference may stand
+where it does; ``render`` gives it its value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 _TOKEN = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 SERVICE_PARTS = ("url", "host", "port")
 ENV_PARTS = ("name", "domain")
-ROOTS = ("services", "env", "app", "secrets")
+ROOTS = ("services", "resources", "env", "app", "secrets")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,14 +12,14 @@ from pydantic import AfterValidator, PlainValidator, WithJsonSchema
 
 from lateen.errors import InputError
 from lateen.images import reference
-from lateen.kube import quantity
+from lateen.kube import cron, quantity
 from lateen.model.base import wrong
 
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 _VARIABLE = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*")
 _HUGE = re.compile(r"[eE][+-]?\d{3,}")
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,44 @@ def _duration(value: Any) -> float:
         return float(value)
     found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if found is None:
-        wrong(f"{value!r} is not a duration: write for example 500ms, 10s, 1m30s or 2h")
-    h, m, s, ms = (float(part or 0) for part in found.groups())
-    return h * 3600 + m * 60 + s + ms / 1000
+        wrong(f"{value!r} is not a duration: write for example 500ms, 10s, 1m30s, 2h or 30d")
+    d, h, m, s, ms = (float(part or 0) for part in found.groups())
+    return d * 86400 + h * 3600 + m * 60 + s + ms / 1000
+
+
+def _percent(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[1-9]\d*%", value):
+        return int(value[:-1])
+    return wrong(f"{value!r} is not a percentage: write for example 70%")
+
+
+def _cron(value: str) -> str:
+    try:
+        cron.check(value)
+    except InputError as error:
+        wrong(
+            f"{value!r} is not a schedule: {error.message}",
+            "write five fields (minute hour day month weekday), for example '30 2 * * *'",
+        )
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        cron.zone(value)
+    except InputError:
+        wrong(f"{value!r} is not a time zone: write for example Europe/Berlin or Etc/UTC")
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        wrong(f"{value!r} is not a block of addresses: write for example 10.20.0.0/16")
+    return value
 
 
 def amount(text: str) -> Fraction:
@@ -161,6 +197,10 @@ Variable = Annotated[str, AfterValidator(_variable), _schema("string", pattern=r
 Duration = Annotated[float, PlainValidator(_duration), _schema(*_NUMERIC, examples=("10s", "1m30s"))]
 Quantity = Annotated[str, PlainValidator(_quantity), _schema(*_NUMERIC, examples=("1Gi",))]
 QuantityRange = Annotated[Range, PlainValidator(_range), _schema(*_NUMERIC, examples=("100m", "100m..500m"))]
+Percent = Annotated[int, PlainValidator(_percent), _schema("integer", "string", examples=("70%",))]
+Cron = Annotated[str, AfterValidator(_cron), _schema("string", examples=("30 2 * * *",))]
+TimeZone = Annotated[str, AfterValidator(_zone), _schema("string", examples=("Europe/Berlin",))]
+Cidr = Annotated[str, AfterValidator(_cidr), _schema("string", examples=("10.20.0.0/16",))]
 IntOrPercent = Annotated[int | str, PlainValidator(_int_or_percent), _schema("integer", "string", examples=("1", "25%"))]
 AbsolutePath = Annotated[str, AfterValidator(_path), _schema("string", pattern="^/")]
 Text = Annotated[str, _schema("string", "number", "boolean")]

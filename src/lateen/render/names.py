@@ -22,8 +22,10 @@ def selector(app: Application, service: str) -> dict[str, str]:
 
 
 def labels(app: Application, name: str, component: str, version: str = "") -> dict[str, str]:
-    """The recommended labels of Kubernetes."""
+    """The recommended labels of Kubernetes, after the service's own."""
+    service = app.services.get(name)
     return {
+        **(service.labels if service is not None else {}),
         **selector(app, name),
         **({f"{PREFIX}/version": version} if version else {}),
         f"{PREFIX}/component": component,
@@ -46,6 +48,18 @@ def obj(api_version: str, kind: str, name: str, *, app: Application, labels: Map
         "metadata": metadata,
         **{k: v for k, v in fields.items() if v not in (None, {}, [])},
     }
+
+
+def priority_class(app: Application, priority: str | None) -> str:
+    """The PriorityClass of a service: the one it names; for a number, the one made for it."""
+    if priority is None:
+        return ""
+    return f"{app.namespace}-{priority}" if is_number(priority) else priority
+
+
+def is_number(priority: str) -> bool:
+    """Whether a priority is a number, for which a class is made."""
+    return re.fullmatch(r"-?\d{1,10}", priority) is not None
 
 
 def image_version(image: str) -> str:

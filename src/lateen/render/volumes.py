@@ -15,9 +15,10 @@ from typing import Any
 from lateen.errors import InputError
 from lateen.kube.meta import Object
 from lateen.model import Application, Service
-from lateen.model.service import ConfigFile, Storage
+from lateen.model.container import ConfigFile, Storage
 from lateen.render.environment import expand
-from lateen.render.names import content_hash, obj, service_labels, slug
+from lateen.render.hidden import Hidden
+from lateen.render.names import content_hash, obj, selector, service_labels, slug
 
 Files = Mapping[str, bytes]
 _MODES = {"rwo": "ReadWriteOnce", "rwx": "ReadWriteMany", "rox": "ReadOnlyMany"}
@@ -25,12 +26,13 @@ _MODES = {"rwo": "ReadWriteOnce", "rwx": "ReadWriteMany", "rox": "ReadOnlyMany"}
 
 @dataclass(slots=True)
 class Volumes:
-    """What one service mounts. ``file_secrets`` maps a secret's target to the Secret rendered for it."""
+    """What one service mounts. ``file_secrets`` maps a secret's target to the Secret rendered for it; ``claims`` are templates."""
 
     objects: list[Object] = field(default_factory=list)
     volumes: list[dict[str, Any]] = field(default_factory=list)
     mounts: list[dict[str, Any]] = field(default_factory=list)
     file_secrets: dict[str, str] = field(default_factory=dict)
+    claims: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, name: str, source: Mapping[str, Any], *mounts: Mapping[str, Any]) -> None:
         """One volume and its mounts."""
@@ -119,8 +121,8 @@ def _secrets(result: Volumes, app: Application, name: str, files: Files) -> None
     service = app.services[name]
     own = {t: _read(s.file, files).rstrip(b"\n") for t, s in service.secrets.items() if s.file}
     if own:
-        data = {_key(t): base64.b64encode(content).decode() for t, content in own.items()}
-        title = f"{name}-secret-{content_hash(sorted(data.items()))}"
+        data = {_key(t): Hidden(content) for t, content in own.items()}
+        title = f"{name}-secret-{content_hash(sorted((_key(t), content) for t, content in own.items()))}"
         labels = service_labels(app, name)
         result.objects.append(obj("v1", "Secret", title, app=app, labels=labels, type="Opaque", data=data, immutable=True))
         result.file_secrets = dict.fromkeys(own, title)
@@ -146,13 +148,17 @@ def _storage(result: Volumes, app: Application, name: str, path: str, storage: S
     if storage.ephemeral:
         result.add(volume, {"emptyDir": {"sizeLimit": storage.size}}, {"mountPath": path})
         return
-    claim = f"{name}-{slug(path)}"
     spec = {
         "accessModes": [_MODES[storage.mode]],
         "resources": {"requests": {"storage": storage.size}},
         **({"storageClassName": storage.class_} if storage.class_ is not None else {}),
     }
+    read_only = {"readOnly": True} if storage.mode == "rox" else {}
+    if app.services[name].per_replica(storage):
+        result.claims.append({"metadata": {"name": volume, "labels": selector(app, name)}, "spec": spec})
+        result.mounts.append({"name": volume, "mountPath": path, **read_only})
+        return
+    claim = f"{name}-{slug(path)}"
     labels = service_labels(app, name) | ({} if storage.retain else {"lateen.dev/retain": "false"})
     result.objects.append(obj("v1", "PersistentVolumeClaim", claim, app=app, labels=labels, spec=spec))
-    read_only = {"readOnly": True} if storage.mode == "rox" else {}
     result.add(volume, {"persistentVolumeClaim": {"claimName": claim}}, {"mountPath": path, **read_only})

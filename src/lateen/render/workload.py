@@ -1,4 +1,4 @@
-"""The Deployment of a service, its ServiceAccount, and its PodDisruptionBudget."""
+"""What runs the pods of a service: Deployment, StatefulSet, DaemonSet, Job or CronJob, by its kind; and the Jobs of its hooks."""
 
 from __future__ import annotations
 
@@ -6,38 +6,155 @@ from typing import Any
 
 from lateen.kube.meta import Object
 from lateen.model import Application, Service
-from lateen.model.service import Resources
-from lateen.render.environment import env, expand
-from lateen.render.names import image_version, labels, obj, seconds, selector, service_labels
-from lateen.render.probes import probes
+from lateen.model.container import Hook
+from lateen.render.names import content_hash, image_version, labels, obj, seconds, selector
+from lateen.render.pod import hook_template, template
 from lateen.render.volumes import Volumes
 
 DEPENDS_ON = "config.kubernetes.io/depends-on"  # what appliers agree on: the objects to wait for, comma-separated
-_TOPOLOGY = {"host": "kubernetes.io/hostname", "zone": "topology.kubernetes.io/zone"}
+_KINDS = {"stateful": "StatefulSet", "daemon": "DaemonSet", "job": "Job", "cron": "CronJob"}
+_DAY = 86400
 
 
-def service_account(app: Application, name: str) -> Object:
-    """An identity of its own, without a token: a service that calls the Kubernetes API is the exception."""
-    return obj("v1", "ServiceAccount", name, app=app, labels=service_labels(app, name), automountServiceAccountToken=False)
+def kind_of(service: Service) -> str:
+    """The Kubernetes kind that runs the service."""
+    return _KINDS.get(service.role, "Deployment")
 
 
-def deployment(app: Application, name: str, image: str, mounted: Volumes) -> Object:
-    """The Deployment that runs ``image``."""
+def workload(app: Application, name: str, image: str, mounted: Volumes) -> list[Object]:
+    """The object that runs ``image``, and the Jobs of its hooks."""
+    service, kind = app.services[name], kind_of(app.services[name])
+    version = image_version(image)
+    pods = template(app, name, image, mounted, version)
+    make = {"StatefulSet": _stateful_set, "DaemonSet": _daemon_set, "Job": _job, "CronJob": _cron_job}.get(kind, _deployment)
+    spec = make(app, name, pods, mounted)
+    title = f"{name}-{content_hash(spec)}" if kind == "Job" else name
+    group = "batch/v1" if kind in ("Job", "CronJob") else "apps/v1"
+    own = {**service.labels, **labels(app, name, service.role, version)}
+    result = obj(group, kind, title, app=app, labels=own, spec=spec)
+    hooks = _hooks(app, name, image, mounted)
+    waits = [reference for n, need in service.needs.items() if need.order == "ready" and (reference := _waited(app, n))]
+    waits += [f"batch/namespaces/{app.namespace}/Job/{h['metadata']['name']}" for h in hooks if not _after(h)]
+    if waits:
+        result["metadata"]["annotations"] = {DEPENDS_ON: ",".join(sorted(waits))}
+    for hook in hooks:
+        before = f"apps/namespaces/{app.namespace}/{kind}/{name}" if _after(hook) else _hook_waits(app, service)
+        if before:
+            hook["metadata"]["annotations"][DEPENDS_ON] = before
+    return [*hooks, result]
+
+
+def _waited(app: Application, needed: str) -> str:
+    """What stands for a needed service or resource; empty for what is not of this application."""
+    if needed in app.services:
+        return f"apps/namespaces/{app.namespace}/{kind_of(app.services[needed])}/{needed}"
+    resource = app.spec.resources.get(needed)
+    return f"apps/namespaces/{app.namespace}/StatefulSet/{needed}" if resource is not None and resource.class_ == "cluster" else ""
+
+
+def _deployment(app: Application, name: str, pods: dict[str, Any], mounted: Volumes) -> dict[str, Any]:
     service = app.services[name]
-    all_labels = labels(app, name, service.role, image_version(image))
-    spec = {
-        "replicas": service.count,
+    return {
+        **({} if service.automatic else {"replicas": service.count}),
         "progressDeadlineSeconds": seconds(service.rollout.deadline),
+        **({"revisionHistoryLimit": service.rollout.history} if service.rollout.history != 10 else {}),
         **({"minReadySeconds": settle} if (settle := _min_ready(service)) else {}),
         "strategy": _strategy(service),
         "selector": {"matchLabels": selector(app, name)},
-        "template": {"metadata": {"labels": all_labels}, "spec": _pod(app, name, image, mounted)},
+        "template": pods,
     }
-    result = obj("apps/v1", "Deployment", name, app=app, labels=all_labels, spec=spec)
-    if waits := [n for n, need in service.needs.items() if need.order == "ready" and not need.optional]:
-        depends = ",".join(f"apps/namespaces/{app.namespace}/Deployment/{n}" for n in sorted(waits))
-        result["metadata"]["annotations"] = {DEPENDS_ON: depends}
+
+
+def _stateful_set(app: Application, name: str, pods: dict[str, Any], mounted: Volumes) -> dict[str, Any]:
+    service = app.services[name]
+    keep = all(s.retain for s in service.storage.values())
+    return {
+        "serviceName": f"{name}-pods" if service.ports else name,
+        **({} if service.automatic else {"replicas": service.count}),
+        **({"minReadySeconds": settle} if (settle := _min_ready(service)) else {}),
+        "updateStrategy": {"type": "RollingUpdate"},
+        "selector": {"matchLabels": selector(app, name)},
+        "template": pods,
+        **({"volumeClaimTemplates": mounted.claims} if mounted.claims else {}),
+        **(
+            {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Retain"}}
+            if mounted.claims and not keep
+            else {}
+        ),
+    }
+
+
+def _daemon_set(app: Application, name: str, pods: dict[str, Any], mounted: Volumes) -> dict[str, Any]:
+    service = app.services[name]
+    surge, missing = service.rollout.surge, service.rollout.unavailable
+    bounds = (
+        {"maxSurge": surge, "maxUnavailable": 0}
+        if "surge" in service.rollout.model_fields_set
+        else {"maxUnavailable": missing if missing not in (0, "0%") else 1}
+    )
+    return {
+        **({"minReadySeconds": settle} if (settle := _min_ready(service)) else {}),
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": bounds},
+        "selector": {"matchLabels": selector(app, name)},
+        "template": pods,
+    }
+
+
+def _job(app: Application, name: str, pods: dict[str, Any], mounted: Volumes) -> dict[str, Any]:
+    job = app.services[name].job
+    return {
+        "completions": job.completions,
+        "parallelism": job.parallelism,
+        **({"completionMode": "Indexed"} if job.indexed else {}),
+        "backoffLimit": job.retries,
+        **({"activeDeadlineSeconds": seconds(job.timeout)} if job.timeout is not None else {}),
+        **({"ttlSecondsAfterFinished": seconds(job.keep)} if job.keep is not None else {}),
+        **({"suspend": True} if job.suspend and app.services[name].role == "job" else {}),
+        "template": pods,
+    }
+
+
+def _cron_job(app: Application, name: str, pods: dict[str, Any], mounted: Volumes) -> dict[str, Any]:
+    service, job = app.services[name], app.services[name].job
+    inner = _job(app, name, pods, mounted)
+    inner.setdefault("ttlSecondsAfterFinished", _DAY)
+    return {
+        "schedule": service.schedule,
+        "timeZone": job.time_zone,
+        "concurrencyPolicy": job.concurrency.capitalize(),
+        **({"startingDeadlineSeconds": seconds(job.deadline)} if job.deadline is not None else {}),
+        **({"suspend": True} if job.suspend else {}),
+        "jobTemplate": {"metadata": {"labels": labels(app, name, service.role)}, "spec": inner},
+    }
+
+
+def _hooks(app: Application, name: str, image: str, mounted: Volumes) -> list[Object]:
+    hooks = app.services[name].hooks
+    named = (("pre-sync", hooks.pre_sync), ("migrate", hooks.migrate), ("post-sync", hooks.post_sync))
+    return [_hook(app, name, hook, title, image=image, mounted=mounted) for title, hook in named if hook is not None]
+
+
+def _hook(app: Application, name: str, hook: Hook, title: str, *, image: str, mounted: Volumes) -> Object:
+    """A Job named after its content: a new version brings a new one, and the same one never runs twice."""
+    spec = {
+        "backoffLimit": hook.retries,
+        "activeDeadlineSeconds": seconds(hook.timeout),
+        "template": hook_template(app, name, hook, title, image=image, mounted=mounted),
+    }
+    own = labels(app, f"{name}-{title}", "hook")
+    result = obj("batch/v1", "Job", f"{name}-{title}-{content_hash(spec)}", app=app, labels=own, spec=spec)
+    result["metadata"]["annotations"] = {"lateen.dev/hook": title}
     return result
+
+
+def _after(hook: Object) -> bool:
+    return bool(hook["metadata"]["annotations"]["lateen.dev/hook"] == "post-sync")
+
+
+def _hook_waits(app: Application, service: Service) -> str:
+    """A hook needs what its service needs: a migration its database."""
+    found = [r for n, need in service.needs.items() if need.order == "ready" and not need.optional and (r := _waited(app, n))]
+    return ",".join(sorted(found))
 
 
 def _min_ready(service: Service) -> int:
@@ -54,74 +171,3 @@ def _strategy(service: Service) -> dict[str, Any]:
         "type": "RollingUpdate",
         "rollingUpdate": {"maxSurge": service.rollout.surge, "maxUnavailable": service.rollout.unavailable},
     }
-
-
-def _pod(app: Application, name: str, image: str, mounted: Volumes) -> dict[str, Any]:
-    service = app.services[name]
-    pod: dict[str, Any] = {
-        "serviceAccountName": name,
-        "terminationGracePeriodSeconds": seconds(service.availability.grace),
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-        "topologySpreadConstraints": _spread(app, name),
-        "containers": [_container(app, name, image, mounted)],
-        "volumes": mounted.volumes,
-    }
-    return {k: v for k, v in pod.items() if v != []}
-
-
-def _spread(app: Application, name: str) -> list[dict[str, Any]]:
-    service = app.services[name]
-    if service.count < 2 or service.availability.spread == "none":
-        return []
-    constraint = {
-        "maxSkew": 1,
-        "topologyKey": _TOPOLOGY[service.availability.spread],
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector(app, name)},
-        "matchLabelKeys": ["pod-template-hash"],
-    }
-    return [constraint]
-
-
-def _container(app: Application, name: str, image: str, mounted: Volumes) -> dict[str, Any]:
-    service = app.services[name]
-    container: dict[str, Any] = {
-        "name": name,
-        "image": image,
-        "command": [expand(c, app) for c in service.command or ()],
-        "args": [expand(a, app) for a in service.args or ()],
-        "workingDir": service.working_dir or "",
-        "ports": _ports(service),
-        "env": env(app, name, mounted.file_secrets),
-        "resources": _resources(service.resources),
-        "volumeMounts": mounted.mounts,
-        **probes(service),
-        "securityContext": {"allowPrivilegeEscalation": False},
-    }
-    return {k: v for k, v in container.items() if v not in ("", [], {})}
-
-
-def _ports(service: Service) -> list[dict[str, Any]]:
-    """One entry for each number the application listens on, under the name of the first port that leads to it."""
-    found: dict[tuple[int, str], str] = {}
-    for name, port in service.ports.items():
-        found.setdefault((port.target or port.port, port.transport), name)
-    return [{"name": name, "containerPort": number, "protocol": protocol} for (number, protocol), name in found.items()]
-
-
-def _resources(resources: Resources) -> dict[str, Any]:
-    named = {"cpu": resources.cpu, "memory": resources.memory, "ephemeral-storage": resources.ephemeral}
-    requests = {k: r.request for k, r in named.items() if r is not None}
-    limits = {k: r.limit for k, r in named.items() if r is not None and r.limit}
-    return {k: v for k, v in (("requests", requests), ("limits", limits)) if v}
-
-
-def disruption_budget(app: Application, name: str) -> list[Object]:
-    """How many pods an eviction must leave; nothing for a service of one pod, which could then never be moved."""
-    service = app.services[name]
-    if service.count < 2:
-        return []
-    least = service.availability.min_available
-    bound = {"maxUnavailable": 1} if least is None else {"minAvailable": least}
-    spec = {**bound, "selector": {"matchLabels": selector(app, name)}, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
-    return [obj("policy/v1", "PodDisruptionBudget", name, app=app, labels=service_labels(app, name), spec=spec)]
