@@ -68,9 +68,7 @@ class Rig:
         control = Control(self.folder / "control", zone, self.server, lambda: 1)
         self.owner.start(control.run(), "control")
         self.teller = await Teller.connect(self.folder / "control")
-        udp, tcp = (socket.socket(socket.AF_INET, k) for k in (socket.SOCK_DGRAM, socket.SOCK_STREAM))
-        udp.bind(("127.0.0.1", 0))
-        tcp.bind(udp.getsockname())
+        udp, tcp = one_number()
         self.port = udp.getsockname()[1]
         everything = {"server": "10.96.0.10", "own": ["10.96.0.0/16"], "replace": [], "namespaces": ["a"]}
         assert await self.teller.tell(everything) == ""
@@ -91,6 +89,21 @@ class Rig:
         await self.owner.close()
         await self.server.close()
         self._transport.close()
+
+
+def one_number() -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket bound to the same port: others may hold the one that was free for the other transport."""
+    for _ in range(100):
+        udp, tcp = (socket.socket(socket.AF_INET, k) for k in (socket.SOCK_DGRAM, socket.SOCK_STREAM))
+        tcp.bind(("127.0.0.1", 0))
+        try:
+            udp.bind(tcp.getsockname())
+        except OSError:
+            udp.close()
+            tcp.close()
+        else:
+            return udp, tcp
+    raise AssertionError("no port is free for both")
 
 
 @pytest.fixture

@@ -46,3 +46,14 @@ def test_a_change_does_not_bring_back_what_is_being_placed() -> None:
     queue.refuse(Uid("a"), 100.0)  # the binding failed after all
     queue.advance(100.0 + FLUSH_AFTER)
     assert popped(queue) == ["a"]
+
+
+def test_a_change_during_the_decision_is_not_lost_when_it_is_refused() -> None:
+    queue = SchedulingQueue()
+    queue.add(pod("a"))
+    assert popped(queue) == ["a"]
+    queue.stir()
+    queue.refuse(Uid("a"), 0.0)
+    assert queue.advance(0.5) == 0.5
+    queue.advance(1.0)
+    assert popped(queue) == ["a"]

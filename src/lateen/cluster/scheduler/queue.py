@@ -21,7 +21,6 @@ class _Waiting:
     pod: Object
     attempts: int = 0
     ready: bool = False  # stands in the active heap
-    out: bool = False  # popped, and not refused yet: it is being placed
     not_before: float = 0.0
     retry_at: float = float("inf")  # when it becomes ready by itself
 
@@ -32,6 +31,8 @@ class SchedulingQueue:
     def __init__(self) -> None:
         self._pods: dict[Uid, _Waiting] = {}
         self._active: list[tuple[int, int, Uid]] = []
+        self._placing: dict[Uid, _Waiting] = {}  # popped, and not refused yet
+        self._refused: dict[Uid, _Waiting] = {}  # those that wait for a change or for time
         self._order = itertools.count()
 
     def __len__(self) -> int:
@@ -52,6 +53,8 @@ class SchedulingQueue:
     def remove(self, uid: Uid) -> None:
         """The pod is gone, bound, or somebody else's."""
         self._pods.pop(uid, None)
+        self._placing.pop(uid, None)
+        self._refused.pop(uid, None)
 
     def pop(self) -> Object | None:
         """The next pod to decide; it stays known until it is removed or refused."""
@@ -59,7 +62,7 @@ class SchedulingQueue:
             _, _, uid = heapq.heappop(self._active)
             waiting = self._pods.get(uid)
             if waiting is not None and waiting.ready:
-                waiting.ready, waiting.out = False, True
+                waiting.ready, self._placing[uid] = False, waiting
                 return waiting.pod
         return None
 
@@ -67,10 +70,12 @@ class SchedulingQueue:
         """The pod fits nowhere (or its binding failed): wait for a change, at least for its back-off."""
         if (waiting := self._pods.get(uid)) is None:
             return
-        waiting.out = False
+        changed = waiting.retry_at < float("inf")  # while it was being placed
         waiting.not_before = now + min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(waiting.attempts, 10))
-        waiting.retry_at = now + FLUSH_AFTER
+        waiting.retry_at = waiting.not_before if changed else now + FLUSH_AFTER
         waiting.attempts += 1
+        self._placing.pop(uid, None)
+        self._refused[uid] = waiting
 
     def retry(self, uid: Uid) -> None:
         """Decide this refused pod again as soon as its back-off allows."""
@@ -79,21 +84,14 @@ class SchedulingQueue:
 
     def stir(self) -> None:
         """The cluster changed: every refused pod may fit now."""
-        for waiting in self._pods.values():
-            if not waiting.ready and not waiting.out:
-                waiting.retry_at = min(waiting.retry_at, waiting.not_before)
+        for waiting in (*self._placing.values(), *self._refused.values()):
+            waiting.retry_at = min(waiting.retry_at, waiting.not_before)
 
     def advance(self, now: float) -> float | None:
         """Make ready what is due. Answers the seconds until the next one is due, None if nothing waits for time."""
-        due = None
-        for uid, waiting in self._pods.items():
-            if waiting.ready or waiting.retry_at == float("inf"):
-                continue
-            if waiting.retry_at <= now:
-                self._activate(uid, waiting)
-            else:
-                due = waiting.retry_at - now if due is None else min(due, waiting.retry_at - now)
-        return due
+        for uid in [u for u, waiting in self._refused.items() if waiting.retry_at <= now]:
+            self._activate(uid, self._refused.pop(uid))
+        return min((waiting.retry_at - now for waiting in self._refused.values()), default=None)
 
     def _activate(self, uid: Uid, waiting: _Waiting) -> None:
         waiting.ready, waiting.retry_at = True, float("inf")
