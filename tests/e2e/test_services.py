@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import http.client
 import json
 import socket
 from collections.abc import Iterator
@@ -199,3 +200,30 @@ def test_datagrams_from_the_machine_reach_node_ports_and_balancers(net: NetClust
     assert {ask(ends["in"])[0] for _ in range(20)} == {ask(ends["in node"])[0] for _ in range(20)} == pods
     assert len({ask(place)[0] for _ in range(6) for place in (ends["in-stay"], ends["in-stay node"])}) == 1
     assert ask(ends["in"], 8000)[1] == "8000"
+
+
+def test_a_load_balancer_is_told_how_many_endpoints_are_ready(net: NetCluster) -> None:
+    port = [{"port": 15454, "targetPort": 7000}]
+    local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    net.apply(service("told", ports=port, selector={"app": "told"}, **local), server("told-0", 7000, app="told"))
+    number = net.get("service", "told")["spec"]["healthCheckNodePort"]
+
+    def ask() -> tuple[int, dict[str, Any]]:
+        made = http.client.HTTPConnection("127.0.0.1", number, timeout=3)
+        try:
+            made.request("GET", "/")
+            answer = made.getresponse()
+            return answer.status, json.loads(answer.read())
+        except OSError:
+            return 0, {}
+        finally:
+            made.close()
+
+    eventually(lambda: ask()[0] == 200)
+    said = {"service": {"namespace": "default", "name": "told"}, "localEndpoints": 1, "serviceProxyHealthy": True}
+    assert ask() == (200, said)
+    net.kubectl("delete", "pod", "told-0")
+    eventually(lambda: ask() == (503, {**said, "localEndpoints": 0}))
+    net.apply(service("told", ports=port, selector={"app": "told"}, type="LoadBalancer", externalTrafficPolicy="Cluster"))
+    assert "healthCheckNodePort" not in net.get("service", "told")["spec"]
+    eventually(lambda: ask()[0] == 0)

@@ -76,11 +76,14 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """``address`` is the cluster address, empty for a headless service: then only gateways may send to it."""
+    """``address`` is the cluster address, empty for a headless service: then only gateways may send to it. ``health`` is where load
+    balancers ask how many endpoints are ``ready``."""
 
     key: Key
     address: str
     ports: tuple[ServicePort, ...]
+    health: tuple[str, int] | None = None
+    ready: int = 0
 
     @property
     def shape(self) -> tuple[object, ...]:

@@ -60,7 +60,14 @@ def translate_service(
             )
             for p in ports
         ),
+        ready=len(_ready(ordered)) if spec.get("healthCheckNodePort") else 0,
     )
+
+
+def _ready(slices: Iterable[Object]) -> set[str]:
+    """Addresses that a load balancer may count on."""
+    entries = [e for piece in slices for e in piece.get("endpoints") or ()]
+    return {a for e in entries if (e.get("conditions") or {}).get("ready") is not False for a in e["addresses"][:1]}
 
 
 def _transport(port: Mapping[str, Any]) -> str | None:
@@ -93,7 +100,8 @@ def open_outside(service: Service, spec: Mapping[str, Any], *, machine_ip: str, 
 
     declared = {(int(p["port"]), _transport(p)): p for p in spec.get("ports") or ()}
     ports = tuple(replace(p, outside=tuple(places(p, declared[p.key.port, p.key.transport]))) for p in service.ports)
-    return replace(service, ports=ports) if ports != service.ports else service
+    health = (machine_ip, int(spec["healthCheckNodePort"])) if spec.get("healthCheckNodePort") else None
+    return replace(service, ports=ports, health=health) if (ports, health) != (service.ports, service.health) else service
 
 
 def balancer_address(spec: Mapping[str, Any]) -> str:

@@ -100,6 +100,8 @@ class Compiler:
                 yield port.cluster
                 yield port.endpoints
             yield from port.own
+        if not self._doors:
+            yield from _health(self._snapshot.services[key])
 
     def _edge_all(self) -> Changes:
         resources = [r for parts in self._gateways.values() for r in parts]
@@ -121,6 +123,8 @@ class Compiler:
         for key in keys if self._doors else ():
             had = self._crossings.pop(key, ())
             parts = tuple(r for p in self._ports.get(key, {}).values() for r in _crossing(p.source, self._doors))
+            if (service := self._snapshot.services.get(key)) is not None:
+                parts += tuple(_health(service))
             if parts:
                 self._crossings[key] = parts
             touched = touched or bool(had or parts)
@@ -142,6 +146,12 @@ class Compiler:
         dropped = tuple(n for n in dict.fromkeys(drop) if sent.pop(n, None) is not None)
         sent.update((r.id, r) for r in put)
         return Changes(put, dropped)
+
+
+def _health(service: Service) -> Iterator[Resource]:
+    if service.health is not None:
+        yield listeners.health_listener(service, service.health)
+        yield routes.health(listeners.health_name(service), service)
 
 
 def _crossing(port: ServicePort, doors: str) -> Iterator[Resource]:

@@ -17,7 +17,7 @@ from envoy.extensions.filters.udp.udp_proxy.v3 import route_pb2 as udp_route_pb2
 from envoy.extensions.filters.udp.udp_proxy.v3 import udp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
 
-from lateen.traffic.ir import Certificate, GatewayPort, Protocol, ServicePort, TlsServer
+from lateen.traffic.ir import Certificate, GatewayPort, Protocol, Service, ServicePort, TlsServer
 from lateen.traffic.xds import tunnels
 from lateen.traffic.xds.clusters import BUFFER_BYTES, cluster_name
 from lateen.traffic.xds.resource import ADS, Resource, extension, pack, resource, seconds
@@ -69,6 +69,17 @@ def door_listener(port: ServicePort, door: str, first: Sequence[dict[str, Any]])
         return _listener(name, _pipe(door), chains, needs=frozenset((cluster,)))
     filters, needs = _service_filters(port, edge=True)
     return _listener(outside_name(port), _pipe(door), filters, inspectors=first, needs=needs)
+
+
+def health_name(service: Service) -> str:
+    """The name of a service's health check: its listener, and the routes that are its answer."""
+    return f"service/{service.key}/health"
+
+
+def health_listener(service: Service, place: tuple[str, int]) -> Resource:
+    """The listener that load balancers ask."""
+    name = health_name(service)
+    return plain_listener(name, *place, [{"filters": [_http(name, edge=False)]}])
 
 
 def _service_filters(port: ServicePort, *, edge: bool) -> tuple[list[Any], frozenset[str]]:

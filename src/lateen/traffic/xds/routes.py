@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import orjson
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 
-from lateen.traffic.ir import Backend, HeaderEdit, Match, PathChange, PathKind, Redirect, Route, ValueMatch, VirtualHost
+from lateen.traffic.ir import Backend, HeaderEdit, Match, PathChange, PathKind, Redirect, Route, Service, ValueMatch, VirtualHost
 from lateen.traffic.xds.resource import Resource, extension, resource, seconds
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -34,6 +35,25 @@ def forwarding(name: str, cluster: str, *, sticky: bool = False) -> Resource:
     routes = list(_both({"prefix": "/"}, action, "", {}))
     host = {"name": "all", "domains": ["*"], "routes": routes}
     return resource(name, route_pb2.RouteConfiguration(name=name, virtual_hosts=[host]), frozenset((cluster,)))
+
+
+def health(name: str, service: Service) -> Resource:
+    """What load balancers are told, in kube-proxy's words: 503 while nothing is ready."""
+    said = {
+        "service": {"namespace": service.key.namespace, "name": service.key.name},
+        "localEndpoints": service.ready,
+        "serviceProxyHealthy": True,
+    }
+    answer = {"status": 200 if service.ready else 503, "body": {"inline_string": orjson.dumps(said).decode()}}
+    headers = {"Content-Type": "application/json", "X-Load-Balancing-Endpoint-Weight": str(service.ready)}
+    route = route_components_pb2.Route(
+        match={"prefix": "/"},
+        direct_response=answer,
+        response_headers_to_add=[_header(n, v, _OVERWRITE) for n, v in headers.items()],
+    )
+    return resource(
+        name, route_pb2.RouteConfiguration(name=name, virtual_hosts=[{"name": "all", "domains": ["*"], "routes": [route]}])
+    )
 
 
 def routing(name: str, hosts: Sequence[VirtualHost]) -> Resource:

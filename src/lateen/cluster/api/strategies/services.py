@@ -44,6 +44,13 @@ def _carry_over(backend: Backend, call: Call, new: Object, old: Object) -> None:
         for port in spec.get("ports") or ():
             if not port.get("nodePort") and (found := known.get((port.get("protocol"), port["port"]))):
                 port["nodePort"] = found
+    if _checked(spec) and not spec.get("healthCheckNodePort") and before.get("healthCheckNodePort"):
+        spec["healthCheckNodePort"] = before["healthCheckNodePort"]
+
+
+def _checked(spec: dict[str, Any]) -> bool:
+    """Whether a load balancer asks each node if it has an endpoint of its own."""
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 def _take(addresses: ServiceAddresses, new: Object, old: Object | None) -> None:
@@ -63,6 +70,17 @@ def _take(addresses: ServiceAddresses, new: Object, old: Object | None) -> None:
     spec.setdefault("ipFamilies", ["IPv4"])
     spec.setdefault("ipFamilyPolicy", "SingleStack")
     _node_ports(addresses, owner, spec)
+    if _checked(spec):
+        spec["healthCheckNodePort"] = _health_port(addresses, owner, int(spec.get("healthCheckNodePort") or 0))
+    else:
+        spec.pop("healthCheckNodePort", None)
+
+
+def _health_port(addresses: ServiceAddresses, owner: str, wanted: int) -> int:
+    try:
+        return addresses.take_port(owner, wanted)
+    except ValueError as error:
+        raise _RefusedError(invalid("spec.healthCheckNodePort", wanted or None, str(error))) from error
 
 
 def _ip(addresses: ServiceAddresses, owner: str, wanted: str) -> str:
