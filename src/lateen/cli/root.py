@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from lateen import __version__
-from lateen.cli import apply, build, cluster, demo, down, image, logs, render, schema, status, up
+from lateen.cli import apply, build, check, cluster, demo, down, image, logs, render, schema, status, up
 from lateen.errors import FailedError, InputError, LateenError
 
 HELP = """Take a set of microservices from one application file to production on Kubernetes.
@@ -45,7 +45,18 @@ def root(
     """Only carries --version; the help text is HELP."""
 
 
-for command in (up.up, down.down, status.status, logs.logs, render.render, apply.apply, build.build, schema.schema, demo.demo):
+for command in (
+    up.up,
+    check.check,
+    down.down,
+    status.status,
+    logs.logs,
+    render.render,
+    apply.apply,
+    build.build,
+    schema.schema,
+    demo.demo,
+):
     app.command()(command)
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(image.app, name="image")
