@@ -7,6 +7,7 @@ fails gives its values back.
 from __future__ import annotations
 
 import ipaddress
+import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,7 +24,7 @@ class ServiceAddresses:
         self.network, self.node_ports = network, node_ports
         self._ips: dict[str, str] = {}
         self._ports: dict[int, str] = {}
-        self._next_ip, self._next_port = _RESERVED, node_ports[0]
+        self._next_ip, self._next_port = _RESERVED, random.randint(*node_ports)  # noqa: S311 # so that clusters of one machine seldom meet
 
     @property
     def first(self) -> str:

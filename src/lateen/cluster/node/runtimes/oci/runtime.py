@@ -74,12 +74,16 @@ class OciRuntime:
         return ""
 
     def lacks(self, pod: Object) -> str:
-        if self._cgroups.usable:
-            return ""
-        limits = sorted(
-            {k for c in (pod.get("spec") or {}).get("containers") or () for k in (c.get("resources") or {}).get("limits") or {}}
-        )
-        return f"limits of {' and '.join(limits)} are not enforced: this user can make no control groups here" if limits else ""
+        containers = (pod.get("spec") or {}).get("containers") or ()
+        limits = sorted({k for c in containers for k in (c.get("resources") or {}).get("limits") or {}})
+        found = []
+        if limits and not self._cgroups.usable:
+            found.append(f"limits of {' and '.join(limits)} are not enforced: this user can make no control groups here")
+        users = sorted({int(security.context(pod, c).get("runAsUser") or 0) for c in containers} - {0})
+        if users and self._machine.rootless:
+            names = " and ".join(map(str, users))
+            found.append(f"user {names} is not there: without privileges a container has one user, who runs this node")
+        return "; ".join(found)
 
     # Start
 
@@ -113,11 +117,8 @@ class OciRuntime:
         folder = self._folder(spec.id)
         folder.mkdir(parents=True, exist_ok=True)
         user = security.user(spec.pod, spec.container, spec.image_user, rootfs.accounts(spec))
-        if self._machine.rootless and (user.uid, user.gid) != (0, 0):
-            raise FailedError(
-                f"user {user.uid}:{user.gid} is not there: without privileges a container has one user, root, who is the "
-                "one that runs this node"
-            )
+        if self._machine.rootless:
+            user = security.User(uid=0, gid=0)  # the only one there is: who runs this node (see ``lacks``)
         root = rootfs.make(spec, folder, overlay=self._settings.overlay)
         place = Place(
             root=root.path,
