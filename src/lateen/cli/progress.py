@@ -15,7 +15,10 @@ _MOODS = {State.healthy: "good", State.progressing: "busy", State.degraded: "bad
 
 
 class Lines:
-    """One line per thing that changed."""
+    """One line per thing that changed; the same warning of many pods once."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[str, str]] = set()
 
     def __call__(self, event: Progress) -> None:
         if isinstance(event, Planned):
@@ -28,6 +31,9 @@ class Lines:
             text = paint(event.health.state.value, _MOODS.get(event.health.state, "dim"))
             note(f"  {event.after:5.1f}s  {event.ref.kind}/{event.ref.name}  {text}  {event.health.message}")
         elif isinstance(event, EventSeen) and event.type == "Warning" and event.reason not in ("Unhealthy",):
+            if (event.reason, event.message) in self._said:
+                return
+            self._said.add((event.reason, event.message))
             note(f"         {paint(event.reason, 'busy')}  {event.ref.kind}/{event.ref.name}  {event.message}")
 
 
