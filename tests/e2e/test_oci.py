@@ -138,6 +138,21 @@ async def test_security_context(world: World) -> None:
     assert "101:2000" in said
     assert "CapBnd:\t0000000000000000" in said
     assert "NoNewPrivs:\t1" in said
+    probe = {"exec": {"command": ["sh", "-c", "id -u > /data/probe"]}}
+    await world.run(
+        "asked",
+        securityContext=context | {"runAsGroup": 102},
+        workingDir="/data",
+        readinessProbe=probe,
+        volumeMounts=[{"name": "data", "mountPath": "/data"}],
+        spec={"volumes": [{"name": "data", "emptyDir": {}}], "securityContext": {"fsGroup": 2000}},
+    )
+    await world.until("asked", lambda p: condition_true(p, "Ready"))
+    said = await world.kubectl(
+        "exec", "asked", "--", "sh", "-c", "id; pwd; cat /data/probe; grep -E 'CapEff|NoNewPrivs' /proc/self/status"
+    )
+    assert "uid=101" in said and "gid=102" in said and "2000" in said, "a command runs as the container's own user"
+    assert said.splitlines()[1:] == ["/data", "101", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"]
     await world.run("nonroot", securityContext={"runAsNonRoot": True})
     pod = await world.until("nonroot", lambda p: p["status"].get("containerStatuses", [{}])[0].get("state", {}).get("waiting"))
     pod = await world.until(
@@ -199,3 +214,38 @@ async def test_nothing_is_left(world: World) -> None:
     assert Path("/proc/mounts").read_text() == before
     assert not [p for p in (world.folder / "nodes/node-0/oci").rglob("*") if p.is_file() and "state" not in p.parts]
     assert not (world.folder / "nodes/node-0/pods").exists() or not list((world.folder / "nodes/node-0/pods").iterdir())
+
+
+async def test_network_sysctls_need_a_network_of_ones_own(world: World) -> None:
+    wanted = {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "0"}]}
+    await world.run("tuned", spec={"securityContext": wanted})
+    for _ in range(100):
+        if said := await world.events("FailedCreatePodSandBox"):
+            break
+        await CLOCK.sleep(0.02)
+    assert "net.ipv4.tcp_syncookies" in said[0] and "netns" in said[0]
+    await world.gone("tuned")
+
+
+async def test_an_ephemeral_container_sees_its_targets_processes(world: World) -> None:
+    await world.run("watched", "exec sleep 12345")
+    await world.until("watched", lambda p: condition_true(p, "Ready"))
+    await world.kubectl(
+        "debug",
+        "watched",
+        "--image=bb",
+        "--target=app",
+        "-c",
+        "look",
+        "--image-pull-policy=Never",
+        "--",
+        "sh",
+        "-c",
+        "ps; sleep 60",
+    )
+    await world.until("watched", lambda p: "running" in p["status"].get("ephemeralContainerStatuses", [{}])[0].get("state", {}))
+    for _ in range(100):
+        if "12345" in (said := await world.kubectl("logs", "watched", "-c", "look")):
+            return
+        await CLOCK.sleep(0.05)
+    raise AssertionError(said)

@@ -140,3 +140,16 @@ def test_without_privileges_there_is_one_user(rig: Rig) -> None:
     rig.until("other", lambda p: p["status"]["phase"] == "Running")
     events = rig.kubectl("get", "events", "--field-selector", "involvedObject.name=other")
     assert "NotEnforced" in events and "user 101 is not there" in events
+
+
+def test_network_sysctls_are_the_pods_own(rig: Rig) -> None:
+    ours = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    wanted = {"sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": "40000 50000"}]}
+    rig.run("tuned", "cat /proc/sys/net/ipv4/ip_local_port_range; sleep 60", securityContext=wanted)
+    rig.until("tuned", lambda p: p["status"]["phase"] == "Running")
+    deadline = time.monotonic() + 5
+    while not (said := rig.kubectl("logs", "tuned").split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert said == ["40000", "50000"]
+    assert Path("/proc/sys/net/ipv4/ip_local_port_range").read_text() == ours

@@ -57,6 +57,10 @@ class _Entry:
         name = PurePosixPath("/", self._member.name).relative_to("/")
         if ".." in name.parts:
             raise FailedError(f"the layer has an entry outside of its root: {self._member.name}")
+        if not name.parts:  # `./`, as `tar -C folder .` writes it
+            if self._member.isdir():
+                self._finish(self._root)
+            return
         place = self._root / name
         parent = place.parent
         parent.mkdir(parents=True, exist_ok=True)

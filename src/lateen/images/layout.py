@@ -295,6 +295,8 @@ def unpack_layer(blob: Path, target: Path) -> None:
 def _extract(layer: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     """One entry, owned by us. By hand, because tarfile's filters came only with Python 3.11.4; devices are left out."""
     place = target / member.name
+    if place == target:
+        return  # `./`, as `tar -C folder .` writes it
     parent = place.parent.resolve()
     if ".." in Path(member.name).parts or not parent.is_relative_to(target.resolve()):
         raise FailedError(f"the layer has an entry outside of its root: {member.name}")

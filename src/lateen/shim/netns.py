@@ -54,24 +54,27 @@ class Keeper:
         self._links.add_local(services, services_prefix)
         _set("ipv4/conf/default/proxy_arp", "1")  # the way out asks for pods on a device of its own
 
-    def add(self, pod: str, ip: str) -> str:
-        """A namespace with the address ``ip``; its file. The same one if it is there."""
+    def add(self, pod: str, ip: str, sysctls: dict[str, str] | None = None) -> str:
+        """A namespace with the address ``ip`` and ``sysctls``, paths below /proc/sys/net; its file. The same one if it is there."""
         path = self.path(pod)
         if not self._bound(path):
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
             self._links.delete(_cable(ip))  # left of a pod that had this address
             try:
-                self._make(path, ip)
+                self._make(path, ip, sysctls or {})
                 self._links.set_up(_cable(ip), master=BRIDGE)
             except OSError:
                 self.remove(pod)
                 raise
         return path
 
-    def _make(self, path: str, ip: str) -> None:
+    def _make(self, path: str, ip: str, sysctls: dict[str, str]) -> None:
         unshare(CLONE_NEWNET)
         try:
             _tune()
+            for name, value in sysctls.items():
+                with open(f"/proc/sys/net/{name}", "w") as file:  # the pod asked for it: an error is its error
+                    file.write(value)
             with Netlink() as inside:
                 inside.add_cable("eth0", _mac(ip), peer=_cable(ip), peer_namespace=self._home)
                 inside.set_up("lo")

@@ -1,10 +1,11 @@
+import hashlib
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from lateen.errors import FailedError, InputError
-from lateen.images import base, source
+from lateen.images import base, layers, source
 from lateen.images.build import BuildRequest, build
 from lateen.images.layout import LAYER, ImageStore, unpack_layer
 from lateen.images.reference import parse
@@ -90,6 +91,24 @@ def test_whiteouts_remove_and_a_layer_cannot_leave_its_root(tmp_path: Path) -> N
         tar.addfile(tarfile.TarInfo("../outside"))
     with pytest.raises(FailedError, match="outside of its root"):
         unpack_layer(blob, root)
+
+
+def test_a_layer_may_name_its_root(tmp_path: Path) -> None:
+    """``tar -C folder .`` begins with ``./``."""
+    blob = tmp_path / "layer.tar"
+    with tarfile.open(blob, "w") as tar:
+        root = tarfile.TarInfo("./")
+        root.type, root.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(root)
+        tar.addfile(tarfile.TarInfo("./here"))
+    unpack_layer(blob, tmp_path / "root")
+    assert (tmp_path / "root/here").exists()
+    store = ImageStore(tmp_path / "store")
+    config = {"os": "linux", "config": {}, "rootfs": {"diff_ids": ["sha256:" + hashlib.sha256(blob.read_bytes()).hexdigest()]}}
+    image = store.put_image(config=config, layers=[{"mediaType": LAYER, **store.put_blob(blob.read_bytes())}], names=["a:1"])
+    (tree,) = layers.unpacked(store, image)
+    assert (tree / "here").exists()
+    assert tree.stat().st_mode & 0o777 == 0o755
 
 
 def base_image(store: ImageStore, *names: str, labels: dict[str, str] | None = None) -> None:

@@ -22,6 +22,9 @@ def _update_namespace(backend: Backend, call: Call, new: Object, old: Object) ->
 
 def _new_pod(backend: Backend, call: Call, new: Object) -> None:
     new["status"] = {"phase": "Pending", "qosClass": qos_class(new)}
+    if (new.get("spec") or {}).get("schedulingGates"):
+        message = "Scheduling is blocked due to non-empty scheduling gates"
+        new["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": message}]
 
 
 STRATEGIES = {

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from lateen.cluster.node.networks.book import AddressBook, port_variable
 from lateen.cluster.node.seam import Connection, PodAddress
+from lateen.cluster.node.sysctls import network_sysctls
+from lateen.errors import FailedError
 from lateen.kube.meta import Key, Object
 
 # Addresses as /proc/net/tcp and tcp6 write them: hexadecimal, each word in the machine's (little-endian) order.
@@ -36,6 +38,9 @@ class LoopbackNetwork:
         """The pod's address. FailedError when the slice is full."""
         if (pod.get("spec") or {}).get("hostNetwork"):
             return PodAddress(ip=self._host_ip, host_ip=self._host_ip)
+        if found := network_sysctls(pod):
+            names = ", ".join("net." + n.replace("/", ".") for n in found)
+            raise FailedError(f"sysctls {names} would be the machine's: on the loopback network pods have none (--network netns)")
         ip = self._book.take(pod)
         return PodAddress(ip=ip, host_ip=self._host_ip, env={"HOST": ip} | port_variable(pod))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lateen.cluster.node.networks.book import AddressBook, port_variable
 from lateen.cluster.node.seam import Connection, PodAddress
+from lateen.cluster.node.sysctls import network_sysctls
 from lateen.errors import LateenError
 from lateen.kube.meta import Key, Object, uid_of
 from lateen.shim.netclient import NetworkClient
@@ -49,7 +50,7 @@ class NetnsNetwork:
         if (pod.get("spec") or {}).get("hostNetwork"):
             return PodAddress(ip=self.gateway, host_ip=self.gateway)
         ip = self._book.take(pod)
-        path, _ = await self._client.ask("add", pod=uid_of(pod), ip=ip)
+        path, _ = await self._client.ask("add", pod=uid_of(pod), ip=ip, sysctls=network_sysctls(pod))
         env = {"HOST": "0.0.0.0"} | port_variable(pod)  # noqa: S104 - of the pod's own namespace
         return PodAddress(ip=ip, host_ip=self.gateway, env=env, netns=Path(path))
 

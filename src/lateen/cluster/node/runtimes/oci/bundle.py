@@ -15,6 +15,7 @@ from lateen.cluster.node.runtimes.oci import cgroups, security
 from lateen.cluster.node.runtimes.oci.seccomp import default_profile
 from lateen.cluster.node.runtimes.oci.security import User
 from lateen.cluster.node.seam import ContainerSpec, Mount
+from lateen.cluster.node.sysctls import sysctls
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MASKED = str.split(
@@ -37,6 +38,7 @@ class Machine:
     swap: bool = False
     rootless: bool = False
     least_oom_score: int = -1000  # what this user may give at the least
+    bounding: int = -1  # the capabilities that this user may give, a bit each: the kernel's CapBnd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ def _read_only_root(container: Mapping[str, Any]) -> bool:
 
 
 def _process(spec: ContainerSpec, user: User, machine: Machine) -> dict[str, Any]:
-    names = security.capabilities(spec.container)
+    names = security.within(security.capabilities(spec.container), machine.bounding)
     env = {"PATH": _PATH, **({"TERM": "xterm"} if spec.terminal else {}), **spec.env}
     process = {
         "terminal": spec.terminal,
@@ -99,7 +101,7 @@ def _linux(spec: ContainerSpec, place: Place, machine: Machine) -> dict[str, Any
     if profile := _seccomp(spec, place, machine):
         linux["seccomp"] = profile
     own = {kind for kind in ("ipc", "network") if place.namespaces.get(kind) is None}
-    if wanted := {k: v for k, v in security.sysctls(spec.pod).items() if k.startswith("kernel.") and "ipc" in own}:
+    if wanted := {k: v for k, v in sysctls(spec.pod).items() if k.startswith("kernel.") and "ipc" in own}:
         linux["sysctl"] = wanted
     return linux
 

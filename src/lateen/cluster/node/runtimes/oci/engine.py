@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,10 +33,10 @@ class Engine:
             container,
         ]
 
-    def exec(self, container: str, argv: Sequence[str], *, terminal: bool, log: Path) -> list[str]:
-        """A command in a running container."""
-        tty = ["--tty"] if terminal else []
-        return [*self._global(log), "exec", *tty, container, *argv]
+    def exec(self, container: str, process: Path, *, log: Path) -> list[str]:
+        """A command in a running container: ``process`` is the file with an OCI process, since engines differ in what they take
+        over from the container's own."""
+        return [*self._global(log), "exec", "--process", str(process), container]
 
     def delete(self, container: str, log: Path) -> list[str]:
         """Forget an ended container, with its cgroup; kills what is left in it."""

@@ -61,6 +61,7 @@ class OciRuntime:
             swap=groups.swap,
             rootless=os.geteuid() != 0,
             least_oom_score=oom.least_oom_score(),
+            bounding=_bounding() if os.geteuid() == 0 else -1,  # in a user namespace of its own a user may give all
         )
 
     def refuses(self, pod: Object) -> str:
@@ -110,7 +111,18 @@ class OciRuntime:
         found = {"network": str(spec.netns or ""), **hosts}
         if self._sandboxes.wanted(spec.pod):
             found |= {k: v for k, v in (await self._sandboxes.ensure(spec.pod, hosts)).items() if k not in hosts}
+        if target := self._target(spec):
+            found["pid"] = f"/proc/{target}/ns/pid"
         return found
+
+    def _target(self, spec: ContainerSpec) -> int:
+        """The first process of the container whose processes an ephemeral container wants to see; 0 for none."""
+        wanted = spec.container.get("targetContainerName")
+        for process in self._shim.processes().values() if wanted else ():
+            labels = process.labels
+            if process.alive and labels.get(POD) == spec.pod_uid and labels.get("container") == wanted:
+                return process.pid
+        return 0
 
     def _make(self, spec: ContainerSpec, namespaces: Mapping[str, str]) -> Spawn:
         """Everything on disk that the engine needs. Blocking."""
@@ -227,17 +239,18 @@ class OciRuntime:
         await self._shim.signal(container_id, signal, session=signal == _KILL)
 
     async def exec(self, container_id: str, argv: Sequence[str], *, seconds: float) -> tuple[int, bytes]:
-        log = self._exec_log(container_id)
-        command = self._engine.exec(container_id, argv, terminal=False, log=log)
+        log, process = await asyncio.to_thread(self._exec_files, container_id, argv, terminal=False)
+        command = self._engine.exec(container_id, process, log=log)
         done = await self._shim.exec(command, seconds=seconds, env={"PATH": os.defpath}, inside={"stage": self._cover()})
+        await asyncio.to_thread(process.unlink, missing_ok=True)
         if done.timed_out:
             return done.exit_code, f"command {' '.join(argv)!r} timed out after {seconds:g}s".encode()
         problem = await asyncio.to_thread(_take, log)
         return done.exit_code, (problem or done.output).encode()
 
     async def stream(self, container_id: str, argv: Sequence[str], stdio: Stdio) -> CommandEnd:
-        log = self._exec_log(container_id)
-        command = self._engine.exec(container_id, argv, terminal=stdio.terminal, log=log)
+        log, process = await asyncio.to_thread(self._exec_files, container_id, argv, terminal=stdio.terminal)
+        command = self._engine.exec(container_id, process, log=log)
         end = await self._shim.stream(
             command,
             stdio.handles,
@@ -246,12 +259,18 @@ class OciRuntime:
             env={"PATH": os.defpath},
             inside={"stage": self._cover()},
         )
+        await asyncio.to_thread(process.unlink, missing_ok=True)
         problem = end.problem or await asyncio.to_thread(_take, log)
         return CommandEnd(exit_code=126 if problem and not end.problem else end.exit_code, problem=problem)
 
-    def _exec_log(self, container_id: str) -> Path:
+    def _exec_files(self, container_id: str, argv: Sequence[str], *, terminal: bool) -> tuple[Path, Path]:
+        """Where a command's problems go, and what it is: the container's own process with other arguments. Blocking."""
         self._execs += 1
-        return self._folder(container_id) / f"exec-{self._execs}"
+        folder = self._folder(container_id)
+        log, process = folder / f"exec-{self._execs}", folder / f"exec-{self._execs}.json"
+        own = json.loads((folder / "config.json").read_text())["process"]
+        process.write_text(json.dumps(own | {"args": list(argv), "terminal": terminal}))
+        return log, process
 
     async def input(self, container_id: str) -> int:
         return await self._shim.input(container_id)
@@ -312,6 +331,12 @@ def _read(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+def _bounding() -> int:
+    """The capabilities that this process may give at most, as the kernel writes them."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:")), -1)
 
 
 def _take(log: Path) -> str:

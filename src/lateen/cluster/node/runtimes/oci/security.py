@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from lateen.cluster.node.environment import ConfigError
+from lateen.cluster.node.sysctls import sysctls
 from lateen.kube.meta import Object, meta, uid_of
 
 DEFAULT_CAPABILITIES = str.split(
     "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT"
 )
-ALL_CAPABILITIES = str.split(
-    "AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID "
-    "IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW "
-    "PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE "
-    "SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM"
+ALL_CAPABILITIES = str.split(  # in the order of their numbers, from 0
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST "
+    "NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE "
+    "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM "
+    "BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 )
 SAFE_SYSCTLS = frozenset(
     str.split(
@@ -134,11 +135,16 @@ def privileged(container: Mapping[str, Any]) -> bool:
 def capabilities(container: Mapping[str, Any]) -> list[str]:
     """CAP_* names, sorted: the default set, with what is added and dropped."""
     if privileged(container):
-        return [f"CAP_{c}" for c in ALL_CAPABILITIES]
+        return sorted(f"CAP_{c}" for c in ALL_CAPABILITIES)
     changes = (container.get("securityContext") or {}).get("capabilities") or {}
     add, drop = _names(changes.get("add")), _names(changes.get("drop"))
     base = set(ALL_CAPABILITIES) if "ALL" in add else set() if "ALL" in drop else set(DEFAULT_CAPABILITIES)
     return sorted(f"CAP_{c}" for c in (base | (add - {"ALL"})) - (drop - {"ALL"}) if c in ALL_CAPABILITIES)
+
+
+def within(names: Iterable[str], bounding: int) -> list[str]:
+    """Those of ``names`` that the mask ``bounding`` (the kernel's CapBnd) lets be given."""
+    return [name for name in names if bounding >> ALL_CAPABILITIES.index(name.removeprefix("CAP_")) & 1]
 
 
 def _names(given: Iterable[str] | None) -> set[str]:
@@ -148,11 +154,6 @@ def _names(given: Iterable[str] | None) -> set[str]:
 def no_new_privileges(container: Mapping[str, Any]) -> bool:
     """Whether setuid programs give nothing."""
     return (container.get("securityContext") or {}).get("allowPrivilegeEscalation") is False
-
-
-def sysctls(pod: Object) -> dict[str, str]:
-    """The pod's sysctls, with dots."""
-    return {s["name"].replace("/", "."): str(s["value"]) for s in pod_context(pod).get("sysctls") or ()}
 
 
 def unsafe_sysctl(pod: Object) -> str:

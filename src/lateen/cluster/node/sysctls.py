@@ -1,0 +1,16 @@
+"""A pod's kernel parameters: ``net.*`` belong to its network namespace, ``kernel.*`` to its containers. Pure."""
+
+from __future__ import annotations
+
+from lateen.kube.meta import Object
+
+
+def sysctls(pod: Object) -> dict[str, str]:
+    """The pod's sysctls, with dots."""
+    context = (pod.get("spec") or {}).get("securityContext") or {}
+    return {s["name"].replace("/", "."): str(s["value"]) for s in context.get("sysctls") or ()}
+
+
+def network_sysctls(pod: Object) -> dict[str, str]:
+    """Those of the network, by their path below /proc/sys/net."""
+    return {k.removeprefix("net.").replace(".", "/"): v for k, v in sysctls(pod).items() if k.startswith("net.")}
