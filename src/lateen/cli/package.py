@@ -38,7 +38,7 @@ def graph(
     progress: Callable[[str], None],
 ) -> Graph:
     """What ``wanted`` is given. Without ``environment``, a target that holds them all gets every one of the file."""
-    from lateen.cli.project import load_application, rendered
+    from lateen.cli.project import load_application, load_every, rendered
 
     told: set[str] = set()
 
@@ -53,10 +53,11 @@ def graph(
             once(f"Secret {name} is not written: its values come from files of this machine, `lateen up` applies them")
         return Variant(app=app, objects=tuple(objects))
 
-    base = load_application(files, environment=environment)
-    names = sorted(base.spec.environments) if wanted.environments and not environment else []
-    others = {name: variant(load_application(files, environment=name)) for name in names}
-    return Graph(base=variant(base), environments=others, having=having)
+    if wanted.environments and not environment:
+        base, others = load_every(files)
+    else:
+        base, others = load_application(files, environment=environment), {}
+    return Graph(base=variant(base), environments={n: variant(app) for n, app in others.items()}, having=having)
 
 
 def write(folder: Path, files: Mapping[str, str], *, force: bool) -> list[str]:

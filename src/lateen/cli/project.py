@@ -11,7 +11,7 @@ from lateen.images.build import BuildRequest, Built, build
 from lateen.images.layout import ImageStore
 from lateen.images.reference import parse
 from lateen.kube.meta import Object
-from lateen.model import Application, Source, load
+from lateen.model import Application, Source, every, load
 
 DEFAULT_FILES = ("lateen.yaml", "lateen.yml")
 
@@ -20,6 +20,11 @@ def load_application(files: Sequence[Path] | None, *, environment: str = "") -> 
     """The application in ``files`` (default: lateen.yaml here or in a parent). InputErrors carry file:line:column."""
     paths = list(files or [_found()])
     return load([read_source(path) for path in paths], environment=environment)
+
+
+def load_every(files: Sequence[Path] | None) -> tuple[Application, dict[str, Application]]:
+    """What packages start from, and every environment of the file."""
+    return every([read_source(path) for path in files or [_found()]])
 
 
 def read_source(path: Path) -> Source:

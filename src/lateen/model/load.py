@@ -37,6 +37,26 @@ def load(sources: Sequence[Source], *, environment: str = "") -> Application:
     return application
 
 
+def every(sources: Sequence[Source]) -> tuple[Application, dict[str, Application]]:
+    """The application as packages hold it: what they start from, and every environment, by name.
+
+    They start from the file alone; from the first environment, if the file says too little by itself (``${env.domain}``).
+    """
+    try:
+        tree = _merged(sources)
+    except InputError as error:
+        _refuse([error])
+    known = tree.get("environments")
+    names = sorted(known.data) if known is not None and isinstance(known.data, dict) else []
+    try:
+        base = load(sources)
+    except ExceptionGroup:
+        if not names:
+            raise
+        base = load(sources, environment=names[0])  # raises what is wrong with the file anyway
+    return base, {name: load(sources, environment=name) for name in names}
+
+
 def _merged(sources: Sequence[Source]) -> Node:
     tree: Node | None = None
     for source in sources:

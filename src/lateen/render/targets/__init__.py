@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lateen.render.targets import plain
+from lateen.render.targets import kustomize, plain
 from lateen.render.targets.graph import Graph, Variant
 
 Files = Mapping[str, str]
@@ -27,4 +27,5 @@ class Target:
 
 TARGETS: Mapping[str, Target] = {
     "plain": Target(plain.write, "YAML files for kubectl apply"),
+    "kustomize": Target(kustomize.write, "a base, components, and an overlay per environment", environments=True),
 }
