@@ -50,6 +50,16 @@ def inhabitants(net: NetCluster) -> set[int]:
     return found
 
 
+def story(net: NetCluster) -> str:
+    """What there is to know when names or services do not come back."""
+    log = (net.folder / "daemon.log").read_text()[-3000:]
+    said = [net.python("client", ASK), net.python("client", "print(open('/etc/resolv.conf').read())")]
+    for kind in ("pods", "endpointslices", "services"):
+        said.append(net.kubectl("get", kind, "-o", "wide"))
+    where = {name: namespace(net.process(name)) for name in ("network", "envoy-mesh", "envoy-edge", "dns")}
+    return "\n".join([*said, str(where), log])
+
+
 def _parent(process: Path) -> int:
     try:
         return int((process / "stat").read_text().rpartition(")")[2].split()[1])
@@ -74,8 +84,12 @@ def test_a_network_that_is_gone_comes_back_with_services_and_names(tmp_path: Pat
         net.kubectl("delete", "pod", "client", "--ignore-not-found", "--grace-period=0", "--force")
         net.apply(pod("client"))
         net.ready("client")
-        eventually(lambda: net.python("client", ASK) == "200", 30)
-        assert len({namespace(net.process(name)) for name in ("network", "envoy-mesh", "envoy-edge")}) == 1
+        try:
+            eventually(lambda: net.python("client", ASK) == "200", 30)
+        except AssertionError as error:
+            raise AssertionError(story(net)) from error
+        proxies = ("network", "envoy-mesh", "envoy-edge")
+        eventually(lambda: len({namespace(net.process(name)) for name in proxies}) == 1, 30)  # one of them may just be starting
         net.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
         states = json.loads(net.kubectl("get", "deployment", "web", "-o", "json"))["status"]
         assert states["readyReplicas"] == 2
