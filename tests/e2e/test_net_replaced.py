@@ -54,8 +54,7 @@ def story(net: NetCluster) -> str:
     """What there is to know when names or services do not come back."""
     log = (net.folder / "daemon.log").read_text()[-3000:]
     said = [net.python("client", ASK), net.python("client", "print(open('/etc/resolv.conf').read())")]
-    for kind in ("pods", "endpointslices", "services"):
-        said.append(net.kubectl("get", kind, "-o", "wide"))
+    said += [net.kubectl("get", kind, "-o", "wide") for kind in ("pods", "endpointslices", "services")]
     where = {name: namespace(net.process(name)) for name in ("network", "envoy-mesh", "envoy-edge", "dns")}
     return "\n".join([*said, str(where), log])
 
