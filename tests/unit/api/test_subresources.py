@@ -70,7 +70,10 @@ async def test_eviction_spends_the_budget(client: Client) -> None:
         await client.patch(PODS, name, ready, namespace="default", subresource="status")
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p1", "namespace": "default"}}
     await client.create(PODS, eviction, subresource="eviction")
-    assert (await client.get(PODS, "p1", "default"))["metadata"]["deletionTimestamp"]
+    evicted = await client.get(PODS, "p1", "default")
+    assert evicted["metadata"]["deletionTimestamp"]
+    target = [c for c in evicted["status"]["conditions"] if c["type"] == "DisruptionTarget"]
+    assert [(c["status"], c["reason"]) for c in target] == [("True", "EvictionByEvictionAPI")]
     spent = (await client.get(PDBS, "b", "default"))["status"]
     assert spent["disruptionsAllowed"] == 0 and "p1" in spent["disruptedPods"]
     with pytest.raises(TooManyRequestsError, match="Cannot evict pod as it would violate the pod's disruption budget"):

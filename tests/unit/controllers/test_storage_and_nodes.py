@@ -245,8 +245,18 @@ async def test_a_cordoned_node_is_tainted(world: World) -> None:
 async def test_pods_of_a_deleted_node_go(world: World) -> None:
     await node(world, "n1")
     await world.client.create(PODS, pod("p", "n1", terminationGracePeriodSeconds=30))
+    held = pod("held", "n1")
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    await world.client.create(PODS, held)
     await world.client.delete(NODES, "n1")
     await gone(world, PODS, "p", "default")
+
+    async def said() -> Any:
+        status = (await world.client.get(PODS, "held", "default"))["status"]
+        found = condition(status.get("conditions"), "DisruptionTarget") or {}
+        return (found.get("reason"), status["phase"]) == ("DeletionByPodGC", "Failed")
+
+    await world.until(said)
 
 
 def owned(name: str, owner: Object, *, uid: str = "") -> Object:

@@ -60,6 +60,22 @@ async def test_a_deployment_rolls_out_updates_and_keeps_its_history(world: World
     assert sorted(s["spec"]["replicas"] for s in sets) == [0, 3]
 
 
+async def test_a_set_that_somebody_edited_is_replaced(world: World) -> None:
+    await world.client.create(DEPLOYMENTS, deployment())
+    await world.rolled_out(3, "a")
+    (old,) = (await world.client.list(REPLICASETS, "default")).items
+    edited = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "edited"}]}}}}
+    await world.client.patch(REPLICASETS, meta(old)["name"], edited, namespace="default", kind="strategic")
+
+    async def replaced() -> Any:
+        sets = (await world.client.list(REPLICASETS, "default")).items
+        return [s for s in sets if s["spec"]["template"]["spec"]["containers"][0]["image"] == "a" and s["spec"]["replicas"] == 3]
+
+    await world.until(replaced)
+    found = await world.client.get(DEPLOYMENTS, "web", "default")
+    assert found["status"]["collisionCount"] == 1
+
+
 async def test_a_stuck_update_keeps_the_old_pods(world: World) -> None:
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     await world.client.create(DEPLOYMENTS, deployment(strategy=strategy))

@@ -133,11 +133,12 @@ class DeploymentReconciler:
         return new, sets
 
     async def _collision(self, deployment: Object) -> None:
-        """Another ReplicaSet has the name that the template's hash gives: count up, and hash again."""
+        """A ReplicaSet of another template has our name (somebody else's, or our own that was edited): count up, hash again."""
         name = plan.set_name(deployment)
         found = self._sets.get(Key(key_of(deployment).namespace, name))
         owner = controller_of(found) if found else None
-        if found is None or (owner and owner["uid"] == uid_of(deployment)):
+        ours = owner is not None and owner["uid"] == uid_of(deployment)
+        if found is None or (ours and plan.find_new(deployment, [found]) is not None):
             return  # our own; the informer has not shown it yet
         count = (status_of(deployment).get("collisionCount") or 0) + 1
         await self._kit.client.update_status(

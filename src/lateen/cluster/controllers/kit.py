@@ -12,8 +12,8 @@ from lateen.aio.clock import Clock
 from lateen.client.client import Client
 from lateen.client.discovery import Discovery
 from lateen.client.informer import Informer, InformerSet
-from lateen.kube.meta import Key, Object, condition, controller_of, key_of, meta, parse_time
-from lateen.kube.resources import Resource
+from lateen.kube.meta import Key, Object, condition, controller_of, key_of, meta, parse_time, timestamp, uid_of
+from lateen.kube.resources import PODS, Resource
 from lateen.reconcile.events import Recorder
 
 BY_OWNER = "controller-uid"
@@ -93,6 +93,15 @@ def owner_key(kind: str) -> Any:
 def pod_active(pod: Object) -> bool:
     """Whether a pod still counts: not finished, not on its way out."""
     return not meta(pod).get("deletionTimestamp") and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+async def disrupted(kit: Kit, pod: Object, *, reason: str, message: str, phase: str = "") -> None:
+    """Say on a pod that is about to be deleted who does it (condition DisruptionTarget). NotFoundError."""
+    new = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}
+    conditions = [{**new, "lastProbeTime": None, "lastTransitionTime": timestamp(kit.clock.now())}]
+    patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": conditions, **({"phase": phase} if phase else {})}}
+    key = key_of(pod)
+    await kit.client.patch(PODS, key.name, patch, namespace=key.namespace, kind="strategic", subresource="status")
 
 
 def ready_since(pod: Object) -> datetime | None:

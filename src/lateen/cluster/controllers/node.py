@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from lateen.aio.tasks import outcomes
-from lateen.cluster.controllers.kit import Kit, pod_ready, spec_of, status_of
+from lateen.cluster.controllers.kit import Kit, disrupted, pod_ready, spec_of, status_of
 from lateen.cluster.controllers.podgc import BY_NODE
 from lateen.errors import ConflictError, NotFoundError
 from lateen.kube.meta import (
@@ -156,8 +156,10 @@ class NodeReconciler:
     async def _delete(self, pod: Object) -> None:
         self._kit.recorder.normal(pod, "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
         try:
+            message = "Taint manager: deleting due to NoExecute taint"
+            await disrupted(self._kit, pod, reason="DeletionByTaintManager", message=message)
             await self._kit.client.delete(PODS, key_of(pod).name, key_of(pod).namespace, uid=uid_of(pod))
-        except NotFoundError:
+        except (NotFoundError, ConflictError):
             return
 
 

@@ -1,9 +1,9 @@
-"""Pods that nobody will ever finish: bound to a node that is gone, or finished and without an owner for long."""
+"""Pods that nobody will ever finish: bound to a node that is gone."""
 
 from __future__ import annotations
 
-from lateen.cluster.controllers.kit import Kit, spec_of
-from lateen.errors import NotFoundError
+from lateen.cluster.controllers.kit import Kit, disrupted, spec_of, status_of
+from lateen.errors import ConflictError, NotFoundError
 from lateen.kube.meta import Key, Object, key_of, uid_of
 from lateen.kube.resources import NODES, PODS
 from lateen.reconcile import DONE, Controller, Result, Source
@@ -54,8 +54,12 @@ class PodGcReconciler:
             return Result(left)
         for pod in self._pods.by_index(BY_NODE, key.name):
             try:
+                ended = status_of(pod).get("phase") in ("Succeeded", "Failed")
+                message = "PodGC: node no longer exists"
+                if not ended:
+                    await disrupted(self._kit, pod, reason="DeletionByPodGC", message=message, phase="Failed")
                 await self._kit.client.delete(PODS, key_of(pod).name, key_of(pod).namespace, grace_seconds=0, uid=uid_of(pod))
-            except NotFoundError:
+            except (NotFoundError, ConflictError):
                 continue
         self._missing.pop(key.name, None)
         return DONE

@@ -9,7 +9,7 @@ from lateen.cluster.api.bodies import decode
 from lateen.cluster.api.call import Answer, Backend, Call
 from lateen.cluster.api.verbs.delete import delete_key, options_from
 from lateen.cluster.storage.seam import Record
-from lateen.kube.meta import Object, condition_true, labels_of, timestamp
+from lateen.kube.meta import Object, condition_true, labels_of, set_condition, timestamp
 from lateen.kube.selectors import from_selector
 
 
@@ -22,8 +22,23 @@ async def evict(backend: Backend, call: Call) -> Answer:
         raise statuses.not_found(call.served.resource, call.name)
     if _costs(record.obj):
         await _spend(backend, call, record.obj)
+    if not call.dry_run:
+        await _mark(backend, call)
     await delete_key(backend, call, call.key, options)
     return Answer(status=201, obj={"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+
+
+async def _mark(backend: Backend, call: Call) -> None:
+    """Say on the pod who ends it."""
+    new = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
+    async with backend.locks.hold(call.key):
+        record = backend.storage.get(call.key)
+        if record is None or record.obj["metadata"].get("deletionTimestamp"):
+            return
+        status = record.obj.get("status") or {}
+        conditions = set_condition(status.get("conditions"), new, backend.clock.now())
+        marked = {**record.obj, "metadata": dict(record.obj["metadata"]), "status": {**status, "conditions": conditions}}
+        await backend.storage.update(call.key, marked, expect=record.revision)
 
 
 def _costs(pod: Object) -> bool:
