@@ -142,6 +142,41 @@ async def test_static_volumes_are_bound_by_fit_and_kept(world: World) -> None:
     await gone(world, PVS, "middle")
 
 
+async def test_a_static_volume_waits_for_the_node_of_the_first_pod(world: World) -> None:
+    local = {"metadata": {"name": "local"}, "provisioner": "kubernetes.io/no-provisioner"}
+    await world.client.create(STORAGECLASSES, local | {"volumeBindingMode": "WaitForFirstConsumer"})
+    for name in ("n1", "n2"):
+        await world.client.create(NODES, {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}})
+        expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": [name]}
+        affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
+        spec = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "local",
+            "nodeAffinity": affinity,
+        }
+        await world.client.create(PVS, {"metadata": {"name": f"disk-{name}"}, "spec": spec | {"local": {"path": "/mnt"}}})
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "local"}
+    await world.client.create(PVCS, {"metadata": {"name": "data", "namespace": "default"}, "spec": wanted})
+    await world.client.create(STORAGECLASSES, STANDARD)
+    block = wanted | {"storageClassName": "standard", "volumeMode": "Block"}
+    await world.client.create(PVCS, {"metadata": {"name": "raw", "namespace": "default"}, "spec": block})
+    await CLOCK.sleep(0.2)
+    assert not (await world.client.get(PVCS, "data", "default"))["spec"].get("volumeName")
+    chosen = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "n2"}}}
+    for name in ("data", "raw"):
+        await world.client.patch(PVCS, name, chosen, namespace="default")
+
+    async def bound() -> Any:
+        return (await world.client.get(PVCS, "data", "default"))["spec"].get("volumeName") == "disk-n2"
+
+    await world.until(bound)
+    await CLOCK.sleep(0.1)
+    assert not (await world.client.get(PVCS, "raw", "default"))["spec"].get("volumeName")
+    said = [e["message"] for e in (await world.client.list(EVENTS, "default")).items if e["reason"] == "ProvisioningFailed"]
+    assert any("not block devices" in message for message in said)
+
+
 async def test_a_retained_volume_is_released_and_not_given_to_a_namesake(world: World) -> None:
     await world.client.create(PVS, volume("v", "1Gi"))
     await world.client.create(PVCS, claim(storageClassName="manual"))

@@ -9,7 +9,7 @@ from typing import Any
 from lateen.cluster.controllers.kit import Kit, pod_active, pod_ready, spec_of, status_of
 from lateen.kube.intstr import scaled
 from lateen.kube.meta import Key, Object, controller_of, key_of, labels_of, meta, parse_time, set_condition
-from lateen.kube.resources import DEPLOYMENTS, PDBS, PODS, REPLICASETS, STATEFULSETS
+from lateen.kube.resources import DEPLOYMENTS, PDBS, PODS, REPLICASETS, REPLICATIONCONTROLLERS, STATEFULSETS
 from lateen.kube.selectors import from_selector
 from lateen.reconcile import DONE, Controller, Result, Source
 
@@ -40,7 +40,7 @@ class DisruptionReconciler:
         self._kit = kit
         self._budgets, self._pods = kit.informer(PDBS), kit.informer(PODS)
         self._deployments, self._sets = kit.informer(DEPLOYMENTS), kit.informer(REPLICASETS)
-        self._statefulsets = kit.informer(STATEFULSETS)
+        self._statefulsets, self._replication = kit.informer(STATEFULSETS), kit.informer(REPLICATIONCONTROLLERS)
 
     async def reconcile(self, key: Key) -> Result:
         budget = self._budgets.get(key)
@@ -62,13 +62,18 @@ class DisruptionReconciler:
         return sum(wanted.values()) + sum(1 for owner in found if owner is None)
 
     def _scaled(self, pod: Object) -> Object | None:
-        """What sets the number of pods like this one: its Deployment, ReplicaSet or StatefulSet."""
+        """What sets the number of pods like this one: its Deployment, ReplicaSet, StatefulSet or ReplicationController."""
         owner = self._owner(pod)
         return (self._owner(owner) or owner) if owner is not None else None
 
     def _owner(self, obj: Object) -> Object | None:
         ref = controller_of(obj)
-        informers = {"Deployment": self._deployments, "ReplicaSet": self._sets, "StatefulSet": self._statefulsets}
+        informers = {
+            "Deployment": self._deployments,
+            "ReplicaSet": self._sets,
+            "StatefulSet": self._statefulsets,
+            "ReplicationController": self._replication,
+        }
         if ref is None or ref["kind"] not in informers:
             return None
         return informers[ref["kind"]].get(Key(key_of(obj).namespace, ref["name"]))

@@ -15,8 +15,9 @@ from lateen.aio.threads import run_blocking
 from lateen.cluster.controllers.kit import Kit, spec_of, status_of
 from lateen.errors import AlreadyExistsError, FailedError, NotFoundError, TerminalError
 from lateen.kube.meta import Key, Object, annotations_of, key_of, labels_of, meta, uid_of
+from lateen.kube.nodeterms import node_selector_holds
 from lateen.kube.quantity import parse
-from lateen.kube.resources import PVCS, PVS, STORAGECLASSES
+from lateen.kube.resources import NODES, PVCS, PVS, STORAGECLASSES
 from lateen.kube.selectors import from_selector
 from lateen.reconcile import DONE, Controller, Result, Source
 
@@ -70,7 +71,7 @@ class VolumeReconciler:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._claims, self._volumes = kit.informer(PVCS), kit.informer(PVS)
-        self._classes = kit.informer(STORAGECLASSES)
+        self._classes, self._nodes = kit.informer(STORAGECLASSES), kit.informer(NODES)
 
     async def reconcile(self, key: Key) -> Result:
         if key.namespace:
@@ -166,20 +167,31 @@ class VolumeReconciler:
         mine = [v for v in self._volumes.list() if _names(v, key) and (spec_of(v)["claimRef"].get("uid") in (None, uid_of(claim)))]
         if mine:
             return mine[0]
-        free = [v for v in self._volumes.list() if not spec_of(v).get("claimRef") and fits(claim, v)]
+        storage_class = self._classes.get(Key("", spec_of(claim).get("storageClassName") or ""))
+        name = annotations_of(claim).get(SELECTED_NODE)
+        if waits_for_consumer(storage_class) and not name:
+            return None
+        node = self._nodes.get(Key("", name)) if name else None
+        free = [v for v in self._volumes.list() if not spec_of(v).get("claimRef") and fits(claim, v) and reachable(v, node)]
         return min(free, key=lambda v: parse(spec_of(v)["capacity"]["storage"]), default=None)
 
     async def _provision(self, claim: Object) -> Object | None:
         """A new volume by the claim's class; None if it has to wait, or the class is somebody else's."""
         name = spec_of(claim).get("storageClassName")
         storage_class = self._classes.get(Key("", name)) if name else None
-        if storage_class is None or storage_class.get("provisioner") != PROVISIONER:
-            if name and storage_class is None:
+        if storage_class is None:
+            if name:
                 self._kit.recorder.warning(claim, "ProvisioningFailed", f'storageclass.storage.k8s.io "{name}" not found')
             return None
         node = annotations_of(claim).get(SELECTED_NODE)
-        if storage_class.get("volumeBindingMode") == "WaitForFirstConsumer" and not node:
+        if waits_for_consumer(storage_class) and not node:
             self._kit.recorder.normal(claim, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+            return None
+        if storage_class.get("provisioner") != PROVISIONER:
+            return None
+        if spec_of(claim).get("volumeMode") == "Block":
+            message = f'failed to provision volume with StorageClass "{name}": it has folders, not block devices'
+            self._kit.recorder.warning(claim, "ProvisioningFailed", message)
             return None
         volume = new_volume(claim, storage_class, self._kit.settings.volumes, node)
         path = Path(spec_of(volume)["hostPath"]["path"])
@@ -241,6 +253,17 @@ def remove_folder(path: Path) -> None:
 def _names(volume: Object, key: Key) -> bool:
     ref = spec_of(volume).get("claimRef")
     return ref is not None and (ref["namespace"], ref["name"]) == tuple(key)
+
+
+def waits_for_consumer(storage_class: Object | None) -> bool:
+    """Whether claims of the class are bound where their first pod goes."""
+    return storage_class is not None and storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
+
+
+def reachable(volume: Object, node: Object | None) -> bool:
+    """Whether the volume can be had on ``node``; without one, where is not known yet and every volume can."""
+    required = (spec_of(volume).get("nodeAffinity") or {}).get("required")
+    return node is None or node_selector_holds(required, meta(node)["name"], labels_of(node))
 
 
 def fits(claim: Object, volume: Object) -> bool:
