@@ -25,7 +25,7 @@ class Settings:
     """Thresholds of checks, from the configuration (section ``settings``)."""
 
     chain_depth: int = 4
-    fan_out: int = 6
+    fan_out: int = 8
     retry_product: int = 8
     limit_ratio: float = 4.0
     surge_replicas: int = 20

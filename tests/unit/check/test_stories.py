@@ -23,8 +23,9 @@ def found(check: Check, text: str) -> list[Finding]:
     """What the check says of manifests, settings aside those in a line ``# settings: ...``."""
     config = Config(select=(check.id,))
     for line in text.splitlines():
-        if line.startswith("# settings: registries="):
-            config = from_table({"select": [check.id], "settings": {"registries": line.partition("=")[2].split(",")}}, "")
+        if line.startswith("# settings: "):
+            name, _, words = line.removeprefix("# settings: ").partition("=")
+            config = from_table({"select": [check.id], "settings": {name: words.split(",")}}, "")
     world = World(read(Source("case.yaml", text)), settings=config.settings, now=NOW, live=False)
     report = run(world, [check], config)
     assert report.skipped == ()

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from lateen.check.family import services
 from lateen.check.finding import Hit, Severity
 from lateen.check.manifest import Manifest, mapping, maps
 from lateen.check.nearby import nearest
@@ -128,7 +129,8 @@ def shared_account(world: World) -> Iterator[Hit]:
     for w in world.serving:
         if w.account != "default":
             users[w.namespace, w.account].append(w)
-    for (_, account), found in users.items():
+    for (_, account), workloads in users.items():
+        found = services(world, workloads)
         if len(found) > 1:
             names = ", ".join(w.name for w in found)
             yield Hit(found[1].manifest, found[1].path("serviceAccountName"), f"the ServiceAccount {account} is shared by {names}")
@@ -342,7 +344,7 @@ def endpoints(world: World) -> Iterator[Hit]:
 def missing_role(world: World) -> Iterator[Hit]:
     for binding, ref in _bindings(world):
         kind, name = str(ref.get("kind")), str(ref.get("name"))
-        if kind == "ClusterRole" and (name in _OF_KUBERNETES or name.startswith("system:")):
+        if name in (*_OF_KUBERNETES, "extension-apiserver-authentication-reader") or name.startswith("system:"):
             continue
         known = world.names("Role", world.namespace(binding)) if kind == "Role" else [m.name for m in world.kind("ClusterRole")]
         if name not in known:
