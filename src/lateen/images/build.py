@@ -21,9 +21,10 @@ import orjson
 from lateen.errors import FailedError, InputError
 from lateen.images import base, dockerfile, source
 from lateen.images.layout import LAYER, Image, ImageStore, write_atomic
+from lateen.images.user import user_of
 
 Progress = Callable[[str], None]
-BUILDER = "2"  # part of every cache key: raise it when the same source must give other layers
+BUILDER = "3"  # part of every cache key: raise it when the same source must give other layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,7 @@ def _config(request: BuildRequest, diffs: Sequence[str], ground: base.Base) -> d
             **before,
             "Env": _environment(before.get("Env") or ()),
             **({"Cmd": command} if command or ground.host else {}),
+            "User": user_of(str(before.get("User") or "")),
             "WorkingDir": "/app",
             "Labels": {**(before.get("Labels") or {}), **request.labels},
         },

@@ -77,7 +77,7 @@ class Security(Model):
         default="restricted", description="The Pod Security Standard to keep."
     )
     user: int | None = Field(
-        default=None, ge=0, description="The user to run as. Default: the image's; 65532 for images lateen builds."
+        default=None, ge=0, description="The user to run as. Default: the image's; images lateen builds have 65532."
     )
     group: int | None = Field(default=None, ge=0, description="The group of its files. Default: the user's number.")
     read_only_root: bool = Field(default=True, description="The image's files cannot be changed; `/tmp` is a scratch volume.")

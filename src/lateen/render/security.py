@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from lateen.images.user import NOBODY
 from lateen.kube.meta import Object
 from lateen.model import Application, Service
 from lateen.render.names import obj, service_labels
 
 RBAC = "rbac.authorization.k8s.io"
-_USER = 65532
-"""The user of images that lateen builds: `nonroot`, as distributions without a root user have it."""
+_GROUP = int(NOBODY.partition(":")[0])
+"""The group of the images that lateen builds: it owns the volumes."""
 _STRENGTH = ("restricted", "baseline", "privileged")
 
 
@@ -18,16 +19,17 @@ def pod_context(service: Service) -> dict[str, Any]:
     """The pod's securityContext."""
     security = service.security
     context: dict[str, Any] = {}
-    user = _user(service)
+    user = security.user
     if security.profile == "restricted":
         context["runAsNonRoot"] = True
     if user is not None:
         context["runAsUser"] = user
     group = security.group if security.group is not None else user
     if group is not None:
-        context |= {"runAsGroup": group, "fsGroup": group}
-        if service.storage:
-            context["fsGroupChangePolicy"] = "OnRootMismatch"
+        context["runAsGroup"] = group
+    built = service.build is not None and service.build.dockerfile is None
+    if service.storage and (owner := group if group is not None else _GROUP if built else None) is not None:
+        context |= {"fsGroup": owner, "fsGroupChangePolicy": "OnRootMismatch"}
     if security.profile != "privileged":
         context["seccompProfile"] = {"type": "RuntimeDefault"}
     return context
@@ -86,13 +88,6 @@ def account(app: Application, name: str) -> list[Object]:
             obj(f"{RBAC}/v1", "RoleBinding", name, app=app, labels=labels, subjects=[subject], roleRef=reference),
         ]
     return objects
-
-
-def _user(service: Service) -> int | None:
-    if service.security.user is not None:
-        return service.security.user
-    built = service.build is not None and service.build.dockerfile is None
-    return _USER if built and service.security.profile == "restricted" else None
 
 
 def _rule(rule: Any) -> dict[str, Any]:
