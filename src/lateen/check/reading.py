@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
 
 from lateen.check.manifest import Locate, Manifest, Path
+from lateen.check.pointing import Lines
 from lateen.errors import InputError
 from lateen.kube import yamltext
 from lateen.kube.yamltext import Mark, Node, Source
@@ -81,16 +83,30 @@ class _Tree:
 
     def __init__(self, source: Source, part: str, line: int) -> None:
         self._source, self._part, self._line = source, part, line
-        self._root: Node | None = None
+        self._lines: Lines | None = None
+        self._asked = False
 
     def find(self, path: Path) -> Mark:
         """The place of ``path``, or of the nearest thing around it that exists (its key when it has one)."""
-        if self._root is None:
-            self._root = yamltext.documents(Source(self._source.name, self._part))[0]
-        node, depth = yamltext.locate(self._root, path)
-        whole = depth == len(path) and not isinstance(node.data, dict | list)
-        mark = node.mark if whole or node.key is None else node.key
-        return Mark(self._source, mark.line + self._line, mark.column, mark.length)
+        if not self._asked:
+            self._asked, self._lines = True, Lines.of(self._part)
+        place = self._lines.find(path) if self._lines is not None and path else None
+        line, column, length = place or _composed(self._part, path)
+        return Mark(self._source, line + self._line, column, length)
+
+
+def _composed(part: str, path: Path) -> tuple[int, int, int]:
+    """The place by the YAML parser."""
+    root = _root(part)
+    node, depth = yamltext.locate(root, path)
+    whole = depth == len(path) and not isinstance(node.data, dict | list)
+    mark = node.mark if whole or node.key is None else node.key
+    return mark.line, mark.column, mark.length
+
+
+@lru_cache(maxsize=8)
+def _root(part: str) -> Node:
+    return yamltext.documents(Source("", part))[0]
 
 
 def _documents(source: Source) -> Iterator[tuple[dict[str, Any], _Tree]]:

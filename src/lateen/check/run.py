@@ -43,11 +43,11 @@ def run(world: World, checks: Sequence[Check], config: Config) -> Report:
         if c.id in without:
             continue
         for hit, severity in _judged(c, hits(c, world), config):
-            finding = _finding(c, hit, severity)
-            reason = waivers.reason(finding)
             if severity < config.least:
-                hidden += not reason
-            elif reason:
+                hidden += 1
+                continue
+            finding = _finding(c, hit, severity)
+            if reason := waivers.reason(finding):
                 waived.append(replace(finding, waived=reason))
             else:
                 found.append(finding)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -20,6 +21,12 @@ _STR, _MERGE, _TIMESTAMP = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge", "
 _MAX_NODES, _MAX_DEPTH = 200_000, 100
 
 
+@lru_cache(maxsize=4)
+def _lines(text: str) -> list[str]:
+    """The lines of a text; thousands of findings may point into one."""
+    return text.split("\n")
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A text and the name to call it by in messages (its path, or ``<stdin>``)."""
@@ -29,7 +36,7 @@ class Source:
 
     def line(self, number: int) -> str:
         """The line ``number`` (0-based), empty when there is none."""
-        lines = self.text.split("\n")
+        lines = _lines(self.text)
         return lines[number] if number < len(lines) else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -218,14 +219,15 @@ def huge(world: World) -> Iterator[Hit]:
     fix="measure, and lower the request",
 )
 def outlier(world: World) -> Iterator[Hit]:
+    staying = _staying(world)
     for name, floor in (("cpu", Fraction(2)), ("memory", Fraction(4 * _GI))):
-        values = sorted((v, i) for i, c in enumerate(_staying(world)) if (v := _effective(c, name)) is not None)
-        if len(values) < 4:
+        asked = [(v, c) for c in staying if (v := _effective(c, name)) is not None]
+        large = [(v, c) for v, c in asked if v >= floor]
+        if len(asked) < 4 or not large:
             continue
-        median = values[len(values) // 2][0]
-        for value, i in values:
-            c = _staying(world)[i]
-            if median > 0 and value >= floor and value >= 10 * median and _stateless(c):
+        median = statistics.median_high(v for v, _ in asked)
+        for value, c in large:
+            if median > 0 and value >= 10 * median and _stateless(c):
                 say = f"requests {float(value / median):.0f} times the {name} that is usual here"
                 yield on(c, "resources", "requests", name, say=say)
 

@@ -69,6 +69,15 @@ def _type(m: Manifest) -> schemas.SchemaNode | None:
     return schemas.type_of(group, version, m.kind)
 
 
+def _problems(world: World, m: Manifest) -> list[schemas.Problem]:
+    """What does not fit the object's type; two checks ask."""
+    known: dict[int, list[schemas.Problem]] = world.__dict__.setdefault("_problems", {})
+    if id(m) not in known:
+        node = _type(m)
+        known[id(m)] = list(schemas.problems(node, m.data)) if node else []
+    return known[id(m)]
+
+
 @check(
     "LT-OBJ-136",
     "field is unknown or of the wrong type",
@@ -78,8 +87,7 @@ def _type(m: Manifest) -> schemas.SchemaNode | None:
 )
 def wrong_field(world: World) -> Iterator[Hit]:
     for m in world.objects:
-        node = _type(m)
-        for p in schemas.problems(node, m.data) if node else ():
+        for p in _problems(world, m):
             yield Hit(m, steps(p.path), p.message)
 
 
@@ -92,8 +100,7 @@ def wrong_field(world: World) -> Iterator[Hit]:
 )
 def wrong_value(world: World) -> Iterator[Hit]:
     for m in world.objects:
-        node = _type(m)
-        if node is None or any(schemas.problems(node, m.data)):
+        if _type(m) is None or _problems(world, m):
             continue
         obj = edit(m.data)
         if not m.namespace:
