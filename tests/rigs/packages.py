@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,53 @@ from lateen.render.hidden import withheld
 from lateen.render.targets import Graph, Variant
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
+ROOT = Path(__file__).parents[2]
+STORIES = ROOT / "tests" / "golden" / "render"
+FILES = {"app.conf": b"a = 1\nb = 2\n", "logo.png": b"\x89PNG\xff", "secrets/key": b"hunter2\n"}
+EXAMPLES = [*sorted(STORIES.glob("*.in.yaml")), *sorted((ROOT / "examples").glob("*/lateen.yaml"))]
+ENVIRONMENTS = """
+name: shop
+defaults: {replicas: 2, ports: {http: 8080}}
+services:
+  web:
+    image: registry.example.com/shop/web:1.0
+    needs: {cart: , db: {order: ready}}
+    env: {LEVEL: info, MODE: "yes", NAME: "x${env.name}"}
+    routes: [{path: /}]
+    config: {/etc/web.conf: {content: "level = info\\n"}, /etc/static.conf: {content: same}}
+    availability: {priority: "100"}
+    hooks: {migrate: {command: [migrate, up]}}
+  cart:
+    image: registry.example.com/shop/cart:1.0
+    resources: {cpu: 100m..500m, memory: 128Mi}
+    identity: {rbac: [{resources: [configmaps], verbs: [get]}]}
+  legacy: {image: "legacy:1"}
+resources:
+  db: {type: postgres}
+environments:
+  dev:
+    defaults: {replicas: 1}
+    services: {legacy: }
+  prod:
+    namespace: live
+    domain: example.com
+    services:
+      web:
+        image: registry.example.com/shop/web:1.1
+        resources: {cpu: 100m}
+        scale: {min: 3, max: 9, cpu: 70%}
+        env: {LEVEL: warn, EXTRA: "0777"}
+        routes: [{host: shop.example.com, path: /}]
+        config: {/etc/web.conf: {content: "level = warn\\n"}}
+      cart: {replicas: 5, resources: {cpu: 200m..1, memory: 256Mi..512Mi}}
+      search: {image: "search@sha256:%s", config: {/etc/s: {content: s}}}
+""".replace("%s", "ab" * 32)
+FOREIGN = [
+    {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "elsewhere"}, "data": {"a": "on"}},
+    {"apiVersion": "example.com/v1", "kind": "Cluster", "metadata": {"name": "x"}, "spec": {"n": 1}},
+]
+
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -82,9 +129,9 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     return [_renamed(v, names) for v in value] if isinstance(value, list) else value
 
 
-def differences(got: Iterable[Object], wanted: Iterable[Object]) -> list[str]:
+def differences(got: Iterable[Object], wanted: Iterable[Object], stripped: Callable[[Any], Any] = lambda o: o) -> list[str]:
     """What differs after normalisation, in words; empty when the two are the same."""
-    a, b = normal(got), normal(wanted)
+    a, b = normal(map(stripped, got)), normal(map(stripped, wanted))
     lines = [f"missing {k}" for k in b.keys() - a.keys()] + [f"not wanted {k}" for k in a.keys() - b.keys()]
     for key in sorted(a.keys() & b.keys()):
         lines += [f"{key}: {line}" for line in _differ(a[key], b[key], "")]
@@ -104,3 +151,32 @@ def _differ(got: Any, wanted: Any, path: str) -> list[str]:
         return [line for i, (x, y) in enumerate(zip(got, wanted, strict=True)) for line in _differ(x, y, f"{path}[{i}]")]
     alike = type(got) is type(wanted) and got == wanted
     return [] if alike else [f"{path}: {got!r}, wanted {wanted!r}"]
+
+
+def values_of(chart: Path, environment: str) -> dict[str, Any]:
+    """The values file of an environment; none for the file alone."""
+    found: dict[str, Any] = yaml.safe_load((chart / f"values-{environment}.yaml").read_text()) if environment else {}
+    return found
+
+
+def helmed(folder: Path, app: Application, environment: str, values: Mapping[str, Any] | None = None) -> list[Object]:
+    """What the real Helm makes of a chart in an environment; its hooks, which are tests, are left out."""
+    import helm_python
+
+    with helm_python.Chart.load(folder) as chart:
+        given = {**values_of(folder, environment), "namespace": {"create": True}, **(values or {})}
+        texts = chart.render(given, name=app.name, namespace=app.namespace)
+    found = [o for path, text in sorted(texts.items()) if not path.endswith("NOTES.txt") for o in documents(text)]
+    return [o for o in found if "helm.sh/hook" not in (o["metadata"].get("annotations") or {})]
+
+
+def released(found: Any) -> Any:
+    """An object without what every release of a chart adds, and without empty fields."""
+    if isinstance(found, list):
+        return [released(v) for v in found]
+    if not isinstance(found, dict):
+        return found
+    found = {k: released(v) for k, v in found.items() if v is not None and k != "helm.sh/chart"}
+    if found.get("app.kubernetes.io/managed-by") == "Helm":
+        found["app.kubernetes.io/managed-by"] = "lateen"
+    return {k: v for k, v in found.items() if not (k == "annotations" and v == {})}

@@ -6,6 +6,7 @@ can point at it. ``plain`` turns a tree into ordinary data. Nothing here touches
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,10 @@ from lateen.errors import InputError
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _STR, _MERGE, _TIMESTAMP = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp"
+# Texts that PyYAML would write bare and others (Go) would read as a number or a truth value.
+_AMBIGUOUS = re.compile(
+    r"[yYnN]|[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+|[-+]?0[oO][0-7_]+|[-+]?0[xX][\da-fA-F_]+|[-+]?0[bB][01_]+"
+)
 _MAX_NODES, _MAX_DEPTH = 200_000, 100
 
 
@@ -198,7 +203,8 @@ class _Dumper(_DUMPER):  # type: ignore[misc]
 
 
 def _text(dumper: Any, value: str) -> Any:
-    return dumper.represent_scalar(_STR, value, style="|" if "\n" in value else None)
+    style = "|" if "\n" in value else "'" if _AMBIGUOUS.fullmatch(value) else None
+    return dumper.represent_scalar(_STR, value, style=style)
 
 
 _Dumper.add_representer(str, _text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lateen.render.targets import kustomize, plain
+from lateen.render.targets import helm, kustomize, plain
 from lateen.render.targets.graph import Graph, Variant
 
 Files = Mapping[str, str]
@@ -27,5 +27,6 @@ class Target:
 
 TARGETS: Mapping[str, Target] = {
     "plain": Target(plain.write, "YAML files for kubectl apply"),
+    "helm": Target(helm.write, "a chart with a values file per environment", environments=True),
     "kustomize": Target(kustomize.write, "a base, components, and an overlay per environment", environments=True),
 }
