@@ -67,8 +67,21 @@ def addresses(text: str) -> tuple[Address, ...]:
     return tuple(found)
 
 
+_SERVICE_VARIABLES = re.compile(r"\$[({]([A-Z][A-Z0-9_]*)_SERVICE_HOST[)}](?::\$[({]\1_SERVICE_PORT(?:_\w+)?[)}])?")
+
+
 def settings(world: World, w: Workload) -> Iterator[tuple[Manifest, Path, str, str]]:
-    """(object, path, name, text) of everything that configures the pods: variables, arguments, their ConfigMaps."""
+    """(object, path, name, text) of everything that configures the pods: variables, arguments, their ConfigMaps.
+
+    ``$(CART_SERVICE_HOST)``, the variable that Kubernetes sets, is replaced by the name of the Service.
+    """
+    for manifest, path, name, text in _settings(world, w):
+        if "_SERVICE_HOST" in text:
+            text = _SERVICE_VARIABLES.sub(lambda m: m[1].lower().replace("_", "-"), text)
+        yield manifest, path, name, text
+
+
+def _settings(world: World, w: Workload) -> Iterator[tuple[Manifest, Path, str, str]]:
     configs: set[str] = set()
     for c in w.containers:
         for i, e in enumerate(c.env):

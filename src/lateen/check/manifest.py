@@ -20,6 +20,10 @@ def nowhere(_: Path) -> Mark | None:
 class Manifest:
     """A Kubernetes object, or another YAML document (a CI file), with its place. Identity is the instance's."""
 
+    span: tuple[int, int] | None = None
+    """Where its document stands in the text it was read from; ``prefix`` is its path in there (items of a List)."""
+    prefix: Path = ()
+
     def __init__(self, data: Mapping[str, Any], locate: Locate = nowhere, *, source: str = "") -> None:
         self.data, self.locate, self.source = data, locate, source
 

@@ -55,6 +55,7 @@ def read(source: Source, into: Read | None = None) -> Read:
     try:
         for data, tree in _documents(source):
             for manifest in _expanded(data, tree.find, source.name):
+                manifest.span = tree.span
                 (found.objects if _is_object(manifest.data) else found.others).append(manifest)
     except InputError as error:
         found.broken.append((source, error))
@@ -69,7 +70,9 @@ def _expanded(data: dict[str, Any], locate: Locate, source: str) -> Iterator[Man
     if str(data.get("kind", "")).endswith("List") and isinstance(data.get("items"), list) and "apiVersion" in data:
         for i, item in enumerate(data["items"]):
             if isinstance(item, dict):
-                yield from _expanded(item, _below(locate, ("items", i)), source)
+                for inner in _expanded(item, _below(locate, ("items", i)), source):
+                    inner.prefix = ("items", i, *inner.prefix)
+                    yield inner
     else:
         yield Manifest(data, locate, source=source)
 
@@ -81,8 +84,9 @@ def _below(locate: Locate, prefix: Path) -> Locate:
 class _Tree:
     """The positions of one document, read when first asked for."""
 
-    def __init__(self, source: Source, part: str, line: int) -> None:
+    def __init__(self, source: Source, part: str, *, line: int, start: int) -> None:
         self._source, self._part, self._line = source, part, line
+        self.span = (start, start + len(part))
         self._lines: Lines | None = None
         self._asked = False
 
@@ -117,7 +121,7 @@ def _documents(source: Source) -> Iterator[tuple[dict[str, Any], _Tree]]:
         if part.strip() and part.strip() != "---":
             data = _load(source, part, line)
             if isinstance(data, dict):
-                yield data, _Tree(source, part, line)
+                yield data, _Tree(source, part, line=line, start=start)
         line += part.count("\n")
         start = end
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lateen.cli.options import Context, Kubeconfig, Name
 from lateen.cli.output import paint, say
 from lateen.errors import InputError
 
@@ -52,6 +53,11 @@ def check(
         Path | None, typer.Option("--config", help="A TOML file with [tool.lateen.check]. Default: pyproject.toml.")
     ] = None,
     env: Annotated[str, typer.Option("--env", help="The environment of the application file.")] = "",
+    fix: Annotated[bool, typer.Option("--fix", help="Write the safe changes into the files first.")] = False,
+    live: Annotated[str, typer.Option("--live", metavar="NAMESPACE", help="Check a namespace of a running cluster.")] = "",
+    name: Name = "default",
+    context: Context = "",
+    kubeconfig: Kubeconfig = "",
     explain: Annotated[
         str, typer.Option("--explain", metavar="ID", help="Say what a check looks at, why, and how to fix it.")
     ] = "",
@@ -59,20 +65,26 @@ def check(
 ) -> int:
     """Check an application file, manifests, charts or kustomizations: security, reliability, capacity, coupling, delivery."""
     from lateen.check import all_checks
-    from lateen.cli.checking import configuration, examined
+    from lateen.cli import checking
 
-    settings = configuration(config, profile=profile, select=select or (), ignore=ignore or ())
-    checks = all_checks()
+    settings = checking.configuration(config, profile=profile, select=select or (), ignore=ignore or ())
+    checks = [*all_checks(), *checking.own_checks(settings)]
     if listing:
         return _list(checks, output)
     if explain:
         return _explain(checks, explain)
-    report = examined([Path(p) for p in paths or _default()], checks, settings, environment=env)
+    if live:
+        from lateen.cli.running import run
+
+        report = run(checking.live(live, checks, settings, how={"name": name, "context": context, "kubeconfig": kubeconfig}))
+    else:
+        report = checking.examined([Path(p) for p in paths or default_paths()], checks, settings, environment=env, fix=fix)
     _print(report, checks, output)
     return _code(report, fail_on)
 
 
-def _default() -> Sequence[str]:
+def default_paths() -> Sequence[str]:
+    """What is looked at when nothing is named."""
     return ["lateen.yaml"] if Path("lateen.yaml").is_file() else ["."]
 
 

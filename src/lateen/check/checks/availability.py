@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lateen.check.exposure import store
-from lateen.check.finding import Hit, Severity
+from lateen.check.finding import Edit, Hit, Severity
 from lateen.check.manifest import Manifest, mapping, maps
 from lateen.check.practice import usual
 from lateen.check.registry import check
@@ -161,7 +161,8 @@ def blocking_budget(world: World) -> Iterator[Hit]:
 def unhealthy_eviction(world: World) -> Iterator[Hit]:
     for m in world.kind("PodDisruptionBudget"):
         if m.spec.get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
-            yield Hit(m, ("spec", "unhealthyPodEvictionPolicy"), "pods that are not ready block the drain of their node")
+            path = ("spec", "unhealthyPodEvictionPolicy")
+            yield Hit(m, path, "pods that are not ready block the drain of their node", None, (Edit(path, "AlwaysAllow"),))
 
 
 @check(

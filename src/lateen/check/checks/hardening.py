@@ -141,9 +141,7 @@ def drop_all(world: World) -> Iterator[Hit]:
     for c in world.containers:
         dropped = [str(d).upper() for d in c.at("securityContext", "capabilities", "drop") or ()]
         if "ALL" not in dropped and c.security.get("privileged") is not True:
-            path = (*c.path, "securityContext", "capabilities", "drop")
-            say = f'container "{c.name}" does not drop all capabilities'
-            yield Hit(c.workload.manifest, path, say, slip(c), (Edit(path, ["ALL"]),))
+            yield on(c, "securityContext", "capabilities", "drop", say="does not drop all capabilities", severity=slip(c))
 
 
 @check(
@@ -205,7 +203,8 @@ def seccomp(world: World) -> Iterator[Hit]:
         c = container_at(workload, path)
         common = usual(world.workloads, lambda w: bool(mapping(w.pod.get("securityContext")).get("seccompProfile")))
         severity = WARNING if common and c is not None and hardened(c) else INFO
-        yield Hit(workload.manifest, path, f"{who(workload, path)} has no seccomp profile", severity)
+        edits = (Edit(path, {"type": "RuntimeDefault"}),)
+        yield Hit(workload.manifest, path, f"{who(workload, path)} has no seccomp profile", severity, edits)
 
 
 @check(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lateen.check.family import services
-from lateen.check.finding import Hit, Severity
+from lateen.check.finding import Edit, Hit, Severity
 from lateen.check.manifest import Manifest, mapping, maps
 from lateen.check.nearby import nearest
 from lateen.check.registry import check
@@ -114,7 +114,9 @@ def old_field(world: World) -> Iterator[Hit]:
     for w in world.workloads:
         old, new = w.pod.get("serviceAccount"), w.pod.get("serviceAccountName")
         if old and old != new:
-            yield Hit(w.manifest, w.path("serviceAccount"), "the pods use the deprecated field serviceAccount")
+            path = w.path("serviceAccount")
+            edits = (Edit(path, None), Edit(w.path("serviceAccountName"), old)) if not new else ()
+            yield Hit(w.manifest, path, "the pods use the deprecated field serviceAccount", None, edits)
 
 
 @check(

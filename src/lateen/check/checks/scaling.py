@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from lateen.check.checks.capacity import amount
-from lateen.check.finding import Hit, Severity
+from lateen.check.finding import Edit, Hit, Severity
 from lateen.check.manifest import Manifest, mapping, maps
 from lateen.check.nearby import nearest
 from lateen.check.registry import check
@@ -101,7 +101,8 @@ def fixed_replicas(world: World) -> Iterator[Hit]:
         return
     for w in world.serving:
         if "replicas" in w.manifest.spec and world.scalers(w):
-            yield Hit(w.manifest, ("spec", "replicas"), f"{w.name} has an autoscaler and a fixed number of replicas")
+            path = ("spec", "replicas")
+            yield Hit(w.manifest, path, f"{w.name} has an autoscaler and a fixed number of replicas", None, (Edit(path, None),))
 
 
 @check(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from lateen.check.config import WAIVE, waivers_of
-from lateen.check.finding import Hit, Severity
+from lateen.check.finding import Edit, Hit, Severity
 from lateen.check.manifest import Manifest, Path, mapping
 from lateen.check.registry import check
 from lateen.check.world import World
@@ -40,6 +40,17 @@ _REMOVED = {
     ("flowcontrol.apiserver.k8s.io/v1beta3", "*"): ("1.32", "flowcontrol.apiserver.k8s.io/v1"),
 }
 
+# Nothing but the version changed.
+_SAME_FIELDS = (
+    ("batch/v1beta1", "CronJob"),
+    ("policy/v1beta1", "PodDisruptionBudget"),
+    ("autoscaling/v2beta2", "HorizontalPodAutoscaler"),
+    ("rbac.authorization.k8s.io/v1beta1", "Role"),
+    ("rbac.authorization.k8s.io/v1beta1", "ClusterRole"),
+    ("rbac.authorization.k8s.io/v1beta1", "RoleBinding"),
+    ("rbac.authorization.k8s.io/v1beta1", "ClusterRoleBinding"),
+)
+
 
 def steps(path: str) -> Path:
     """``spec.containers[0].image`` as a path."""
@@ -61,7 +72,9 @@ def removed_api(world: World) -> Iterator[Hit]:
         version = str(m.data.get("apiVersion"))
         found = _REMOVED.get((version, m.kind)) or _REMOVED.get((version, "*"))
         if found:
-            yield Hit(m, ("apiVersion",), f"{version} {m.kind} was removed in Kubernetes {found[0]}; now {found[1]}")
+            say = f"{version} {m.kind} was removed in Kubernetes {found[0]}; now {found[1]}"
+            edits = (Edit(("apiVersion",), found[1]),) if (version, m.kind) in _SAME_FIELDS else ()
+            yield Hit(m, ("apiVersion",), say, None, edits)
 
 
 def _type(m: Manifest) -> schemas.SchemaNode | None:
