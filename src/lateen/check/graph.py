@@ -126,10 +126,15 @@ def _edges(world: World) -> Iterator[Edge]:
                 service = named(names, w.namespace, address)
                 if service is None or not certain(address, variable):
                     continue
-                for callee in world.behind(service):
+                for callee in world.behind(service) or _meant(world, service):
                     if callee is not w and (id(callee), id(service)) not in seen:
                         seen.add((id(callee), id(service)))
                         yield Edge(w, callee, service, manifest, path, variable, address)
+
+
+def _meant(world: World, service: Manifest) -> list[Workload]:
+    """Behind a Service whose selector is wrong: the workload of its name (that the selector is wrong is another finding)."""
+    return [w for w in world.in_namespace(world.namespace(service)) if w.name == service.name and w.serves]
 
 
 def named(names: Mapping[tuple[str, str], Manifest], namespace: str, address: Address) -> Manifest | None:

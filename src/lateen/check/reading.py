@@ -58,8 +58,14 @@ def read(source: Source, into: Read | None = None) -> Read:
                 manifest.span = tree.span
                 (found.objects if _is_object(manifest.data) else found.others).append(manifest)
     except InputError as error:
-        found.broken.append((source, error))
+        if _meant(source):
+            found.broken.append((source, error))
     return found
+
+
+def _meant(source: Source) -> bool:
+    """Whether a text that cannot be read was meant to be objects or a pipeline, not data that lies beside them."""
+    return "apiVersion" in source.text or ".gitlab-ci" in source.name or ".github/" in source.name or source.name == "<stdin>"
 
 
 def _is_object(data: Any) -> bool:

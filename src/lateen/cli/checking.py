@@ -60,15 +60,20 @@ def examined(paths: Sequence[Path], checks: Sequence[Check], config: Config, *, 
 
 
 def _examined(paths: Sequence[Path], checks: Sequence[Check], config: Config, environment: str) -> Report:
-    return run(world_of(paths, config, environment=environment), checks, config)
+    notes: list[str] = []
+    report = run(world_of(paths, config, environment=environment, notes=notes), checks, config)
+    report.notes.extend(notes)
+    return report
 
 
-def world_of(paths: Sequence[Path], config: Config, *, environment: str = "") -> World:
-    """What is at ``paths``. InputError when there is nothing."""
+def world_of(paths: Sequence[Path], config: Config, *, environment: str = "", notes: list[str] | None = None) -> World:
+    """What is at ``paths``; ``notes`` gets what could not be read. InputError when there is nothing."""
     gc.disable()  # what is read is kept to the end; collecting among thousands of objects costs a third
     gather = Gather(environment=environment)
     for path in paths:
         gather.take(path)
+    if notes is not None:
+        notes.extend(gather.notes)
     found = gather.found
     if not (found.objects or found.others or found.broken):
         raise InputError(f"nothing to check at {', '.join(map(str, paths))}", hint="name a folder or file with Kubernetes objects")

@@ -27,12 +27,13 @@ _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 
 class Gather:
-    """Reads paths into one Read. ``files`` are the plain ones, ``applications`` the application files."""
+    """Reads paths into one Read. ``files`` are the plain ones; ``notes`` say what could not be read."""
 
     def __init__(self, *, environment: str = "", render: bool = True) -> None:
         self.found = Read()
         self.files: list[Path] = []
         self.applications: list[Application] = []
+        self.notes: list[str] = []
         self._environment, self._render = environment, render
 
     def take(self, path: Path) -> None:
@@ -56,12 +57,19 @@ class Gather:
             if entry.name in _SKIPPED or (entry.name.startswith(".") and entry.name not in _SHOWN):
                 continue
             if entry.is_dir() and not entry.is_symlink():
-                self._folder(entry)
+                self._below(entry)
             elif entry.name in MODELS:
                 self._application(entry)
             elif entry.suffix in _SUFFIXES and entry.is_file():
                 self._file(entry)
         return None
+
+    def _below(self, folder: Path) -> None:
+        """A folder that was not named itself: a chart in it that cannot be rendered is said, and the rest is looked at."""
+        try:
+            self._folder(folder)
+        except (InputError, FailedError) as error:
+            self.notes.append(f"not looked at: {str(error).splitlines()[0]}")
 
     def _file(self, path: Path) -> None:
         self.files.append(path)

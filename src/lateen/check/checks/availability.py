@@ -86,7 +86,8 @@ def max_unavailable(world: World) -> Iterator[Hit]:
             count, total = _count(value, world.fewest(w), up=False), world.fewest(w)
             if count is not None and total >= 1 and count >= total and value not in (0, "0%"):
                 path = ("spec", key, "rollingUpdate", "maxUnavailable")
-                yield Hit(w.manifest, path, f"an update may stop {value} of {total} pods at once")
+                severity = INFO if total == 1 else None  # one replica is LT-REL-110's
+                yield Hit(w.manifest, path, f"an update may stop {value} of {total} pods at once", severity)
 
 
 def _count(value: object, total: int, *, up: bool) -> int | None:

@@ -24,7 +24,7 @@ def amount(c: Container, kind: str, name: str) -> Fraction | None:
     value = mapping(mapping(c.data.get("resources")).get(kind)).get(name)
     try:
         return quantity.parse(value) if value is not None else None
-    except ValueError:
+    except (TypeError, ValueError):
         return None
 
 
@@ -205,10 +205,16 @@ def empty_dir(world: World) -> Iterator[Hit]:
 def huge(world: World) -> Iterator[Hit]:
     for c in _staying(world):
         cpu, memory = _effective(c, "cpu"), _effective(c, "memory")
-        if cpu is not None and cpu >= 16:
+        large = (8, 32) if _stateless(c) and not _accelerated(c) else (32, 256)
+        if cpu is not None and cpu >= large[0]:
             yield on(c, "resources", "requests", "cpu", say=f"requests {float(cpu):g} CPUs for each replica")
-        if memory is not None and memory >= 64 * _GI:
+        if memory is not None and memory >= large[1] * _GI:
             yield on(c, "resources", "requests", "memory", say=f"requests {float(memory / _GI):g} GiB for each replica")
+
+
+def _accelerated(c: Container) -> bool:
+    """With a GPU or its like, much CPU and memory belong to it."""
+    return any("/" in str(k) for kind in ("requests", "limits") for k in mapping(c.at("resources", kind)))
 
 
 @check(
@@ -220,10 +226,10 @@ def huge(world: World) -> Iterator[Hit]:
 )
 def outlier(world: World) -> Iterator[Hit]:
     staying = _staying(world)
-    for name, floor in (("cpu", Fraction(2)), ("memory", Fraction(4 * _GI))):
+    for name, floor in (("cpu", Fraction(1)), ("memory", Fraction(2 * _GI))):
         asked = [(v, c) for c in staying if (v := _effective(c, name)) is not None]
         large = [(v, c) for v, c in asked if v >= floor]
-        if len(asked) < 4 or not large:
+        if len(asked) < 3 or not large:
             continue
         median = statistics.median_high(v for v, _ in asked)
         for value, c in large:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lateen.check import graph
 from lateen.check.checks.config import references
 from lateen.check.checks.images import parse
-from lateen.check.exposure import is_store_image, store
+from lateen.check.exposure import is_store_image, service_ports, store
 from lateen.check.family import repository, same, services
 from lateen.check.finding import Hit, Severity
 from lateen.check.manifest import Manifest, Path, mapping
@@ -197,9 +197,9 @@ _LOCAL = re.compile(r"(?:localhost|127\.0\.0\.1):(\d{2,5})")
     fix="use the name of the Service",
 )
 def fixed_address(world: World) -> Iterator[Hit]:
-    offered = {p.get("port") for s in world.services for p in s.spec.get("ports") or () if isinstance(p, dict)}
+    offered = {n for s in world.services for n in service_ports(s)}
     for w in world.workloads:
-        inside = {p.get("containerPort") for c in w.containers for p in c.ports}
+        inside = {n for c in w.containers for p in c.ports if isinstance(n := p.get("containerPort"), int)}
         for manifest, path, name, text in graph.settings(world, w):
             found = _IP.search(text)
             if found and not re.search(

@@ -123,20 +123,26 @@ def missing_backend(world: World) -> Iterator[Hit]:
 )
 def target_port(world: World) -> Iterator[Hit]:
     for s in world.services:
-        for w in world.behind(s):
-            containers = [c for c in w.containers if c.stays]
-            names = {str(p.get("name")) for c in containers for p in c.ports if p.get("name")}
-            numbers = {p.get("containerPort") for c in containers for p in c.ports}
-            for i, p in enumerate(maps(s.spec.get("ports"))):
-                target = p.get("targetPort", p.get("port"))
-                path = ("spec", "ports", i, "targetPort" if "targetPort" in p else "port")
-                if isinstance(target, str) and not target.isdigit() and target not in names:
-                    yield Hit(s, path, f"{w.name} has no port named {target!r}{nearest(target, names)}")
-                elif isinstance(target, int) and numbers and target not in numbers:
-                    shown = ", ".join(map(str, sorted(n for n in numbers if isinstance(n, int))))
-                    yield Hit(
-                        s, path, f"{w.name} does not listen on {target} (it declares {shown})", WARNING if len(w.main) > 1 else None
-                    )
+        behind = world.behind(s)
+        for i, p in enumerate(maps(s.spec.get("ports"))):
+            target = p.get("targetPort", p.get("port"))
+            wrong = [(w, text) for w in behind if (text := _refused(w, target))]
+            path = ("spec", "ports", i, "targetPort" if "targetPort" in p else "port")
+            for w, text in wrong:
+                some = len(wrong) < len(behind) or (len(w.main) > 1 and isinstance(target, int))
+                yield Hit(s, path, text, WARNING if some else None)
+
+
+def _refused(w: Workload, target: object) -> str:
+    """Why the pods have no such port; empty when they have, or declare none."""
+    containers = [c for c in w.containers if c.stays]
+    names = {str(p.get("name")) for c in containers for p in c.ports if p.get("name")}
+    numbers = {n for c in containers for p in c.ports if isinstance(n := p.get("containerPort"), int)}
+    if isinstance(target, str) and not target.isdigit() and target not in names:
+        return f"{w.name} has no port named {target!r}{nearest(target, names)}"
+    if isinstance(target, int) and numbers and target not in numbers:
+        return f"{w.name} does not listen on {target} (it declares {', '.join(map(str, sorted(numbers)))})"
+    return ""
 
 
 @check(
@@ -264,7 +270,9 @@ def mesh_destination(world: World) -> Iterator[Hit]:
                     target = mapping(route.get("destination"))
                     host, path = str(target.get("host")), ("spec", protocol, i, "route", j, "destination")
                     if known and "." not in host and host not in known:
-                        yield Hit(m, (*path, "host"), f"the Service {host} is not among the manifests{nearest(host, known)}")
+                        hint = nearest(host, known)
+                        say = f"the Service {host} is not among the manifests{hint}"
+                        yield Hit(m, (*path, "host"), say, None if hint else WARNING)
                     elif target.get("subset") and (namespace, host.partition(".")[0]) in subsets:
                         names = subsets[namespace, host.partition(".")[0]]
                         if target["subset"] not in names:

@@ -33,7 +33,7 @@ def idle_monitor(world: World) -> Iterator[Hit]:
         matches = selectors.from_selector(mapping(m.spec.get("selector")))
         found = [s for s in candidates if matches(s.labels)]
         if candidates and not found:
-            yield Hit(m, ("spec", "selector"), "the monitor selects no Service")
+            yield Hit(m, ("spec", "selector"), "the monitor selects no Service", WARNING if names.get("any") else None)
         for i, e in enumerate(maps(m.spec.get("endpoints"))):
             ports = {p.get("name") for s in found for p in maps(s.spec.get("ports"))}
             if found and e.get("port") and e["port"] not in ports:

@@ -65,7 +65,7 @@ def no_liveness(world: World) -> Iterator[Hit]:
 def no_readiness(world: World) -> Iterator[Hit]:
     for c in _listening(world):
         if not c.data.get("readinessProbe"):
-            severity = WARNING if world.fronts(c.workload) or not world.services else INFO
+            severity = WARNING if c.ports or world.fronts(c.workload) or not world.services else INFO
             yield on(c, "readinessProbe", say="has no readiness probe", severity=severity)
 
 
@@ -148,7 +148,7 @@ def _names_host(text: str, name: str) -> bool:
 def probe_port(world: World) -> Iterator[Hit]:
     for c in world.containers:
         names = {str(p.get("name")) for p in c.ports if p.get("name")}
-        numbers = {p.get("containerPort") for p in c.ports}
+        numbers = {n for p in c.ports if isinstance(n := p.get("containerPort"), int)}
         for probe_name, probe in c.probes():
             for action in ("httpGet", "tcpSocket", "grpc"):
                 port = mapping(probe.get(action)).get("port")
