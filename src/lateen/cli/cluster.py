@@ -45,10 +45,11 @@ def start(
         ),
     ] = None,
     api_port: Annotated[
-        int | None, typer.Option("--api-port", help="Port of the API server. Default: a free one, then kept.")
+        int | None, typer.Option("--api-port", help="Port of the API server. Default: a free one, then kept.", min=1, max=65535)
     ] = None,
     gateway_port: Annotated[
-        int | None, typer.Option("--gateway-port", help="Port of the default gateway. Default: a free one, then kept.")
+        int | None,
+        typer.Option("--gateway-port", help="Port of the default gateway. Default: a free one, then kept.", min=1, max=65535),
     ] = None,
     node_grace: Annotated[
         float | None,

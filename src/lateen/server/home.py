@@ -97,8 +97,11 @@ class ClusterHome:
 
     def make(self) -> None:
         """Create the folder. Only its user may enter: it holds Secrets, in the database and in pods' volumes."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.chmod(0o700)
+        except OSError as error:
+            raise InputError(f"cannot make {self.root}: {error.strerror}", hint="choose another place with LATEEN_HOME") from error
 
     def write_settings(self, settings: dict[str, Any]) -> None:
         self.make()

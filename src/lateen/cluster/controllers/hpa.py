@@ -57,9 +57,10 @@ class HpaReconciler:
 
     async def _scale(self, hpa: Object, state: _State) -> None:
         ref = spec_of(hpa)["scaleTargetRef"]
-        resource = await self._kit.discovery.find(ref["apiVersion"], ref["kind"])
+        version = str(ref.get("apiVersion") or "")
+        resource = await self._kit.discovery.find(version, ref["kind"]) if version else None
         if resource is None:
-            raise InputError(f'no matches for kind "{ref["kind"]}" in group "{ref["apiVersion"].rpartition("/")[0]}"')
+            raise InputError(f'no matches for kind "{ref["kind"]}" in group "{version.rpartition("/")[0]}"')
         scale = await self._kit.client.get(resource, ref["name"], key_of(hpa).namespace, subresource="scale")
         state.condition("AbleToScale", True, "SucceededGetScale", "the HPA controller was able to get the target's current scale")
         current = int(spec_of(scale).get("replicas") or 0)

@@ -33,10 +33,11 @@ def _strategy(strategy: Object) -> Errors:
     if strategy.get("type") == "Recreate" and rolling is not None:
         yield forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
     elif rolling is not None:
-        yield from _rolling(rolling, "spec.strategy.rollingUpdate")
+        yield from rolling_update(rolling, "spec.strategy.rollingUpdate")
 
 
-def _rolling(rolling: Object, at: str) -> Errors:
+def rolling_update(rolling: Object, at: str) -> Errors:
+    """``maxSurge`` and ``maxUnavailable``, of a DaemonSet too."""
     unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
     wrong = [*count_or_percent(unavailable, f"{at}.maxUnavailable"), *count_or_percent(surge, f"{at}.maxSurge")]
     yield from wrong

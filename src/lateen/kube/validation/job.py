@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lateen.kube import names
 from lateen.kube.meta import Object
-from lateen.kube.validation.base import Errors, metadata, non_negative, one_of, unchanged
-from lateen.kube.validation.errors import required
+from lateen.kube.validation.base import Errors, entries, metadata, non_negative, one_of, unchanged
+from lateen.kube.validation.errors import invalid, required, unsupported
 from lateen.kube.validation.pod import template
 
 _NUMBERS = (
@@ -15,6 +15,7 @@ _NUMBERS = (
     "backoffLimit",
     "ttlSecondsAfterFinished",
     "backoffLimitPerIndex",
+    "maxFailedIndexes",
 )
 
 
@@ -29,8 +30,67 @@ def job(obj: Object, old: Object | None) -> Errors:
     if spec.get("completionMode") == "Indexed" and spec.get("completions") is None:
         yield required("spec.completions", "when completion mode is Indexed")
     yield from template(spec.get("template"), "spec.template", restart=("OnFailure", "Never"))
+    yield from one_of(spec, "podReplacementPolicy", "spec", ("Failed", "TerminatingOrFailed"), need=False)
+    yield from _indexed_only(spec)
+    if (policy := spec.get("podFailurePolicy")) is not None:
+        yield from _failure_policy(policy, spec)
+    if (success := spec.get("successPolicy")) is not None:
+        yield from _success_policy(success)
     if old is not None:
         yield from _update(spec, old.get("spec") or {})
+
+
+def _indexed_only(spec: Object) -> Errors:
+    indexed = spec.get("completionMode") == "Indexed"
+    if spec.get("backoffLimitPerIndex") is not None and not indexed:
+        yield invalid("spec.backoffLimitPerIndex", spec["backoffLimitPerIndex"], "requires indexed completion mode")
+    if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
+        yield required("spec.backoffLimitPerIndex", "when maxFailedIndexes is specified")
+    if spec.get("successPolicy") is not None and not indexed:
+        yield invalid("spec.successPolicy", spec["successPolicy"], "requires indexed completion mode")
+
+
+def _failure_policy(policy: Object, spec: Object) -> Errors:
+    restart = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy")
+    if restart != "Never":
+        yield invalid("spec.template.spec.restartPolicy", restart, 'only "Never" is supported when podFailurePolicy is specified')
+    if spec.get("podReplacementPolicy") not in (None, "Failed"):
+        yield unsupported("spec.podReplacementPolicy", spec["podReplacementPolicy"], ("Failed",))
+    at = "spec.podFailurePolicy"
+    for field, rule in entries(policy, "rules", at):
+        yield from one_of(rule, "action", field, ("Count", "FailIndex", "FailJob", "Ignore"))
+        if rule.get("action") == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
+            yield invalid(f"{field}.action", "FailIndex", "requires the backoffLimitPerIndex to be set")
+        codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions")
+        if codes is None and not conditions:
+            yield invalid(field, None, "specifying one of OnExitCodes and OnPodConditions is required")
+        if codes is not None and conditions:
+            yield invalid(field, None, "specifying both OnExitCodes and OnPodConditions is not supported")
+        if codes is not None:
+            yield from _exit_codes(codes, f"{field}.onExitCodes")
+        for place, pattern in entries(rule, "onPodConditions", field):
+            yield from one_of(pattern, "status", place, ("False", "True", "Unknown"))
+
+
+def _exit_codes(codes: Object, at: str) -> Errors:
+    yield from one_of(codes, "operator", at, ("In", "NotIn"))
+    values = codes.get("values") or []
+    if not values:
+        yield invalid(f"{at}.values", values, "at least one value is required")
+    if codes.get("operator") == "In" and 0 in values:
+        yield invalid(f"{at}.values[{values.index(0)}]", 0, "must not be 0 for the In operator")
+    if values != sorted(values):
+        yield invalid(f"{at}.values", values, "must be ordered")
+
+
+def _success_policy(policy: Object) -> Errors:
+    at = "spec.successPolicy"
+    if not policy.get("rules"):
+        yield required(f"{at}.rules", "at least one rules must be specified when the successPolicy is specified")
+    for field, rule in entries(policy, "rules", at):
+        if rule.get("succeededIndexes") is None and rule.get("succeededCount") is None:
+            yield required(field, "at least one of succeededCount or succeededIndexes must be specified")
+        yield from non_negative(rule, field, "succeededCount")
 
 
 def _update(spec: Object, old: Object) -> Errors:

@@ -26,6 +26,9 @@ def secret(obj: Object, old: Object | None) -> Errors:
     yield from metadata(obj, names.dns_subdomain)
     data = obj.get("data") or {}
     yield from keys(data, "data")
+    for key, value in data.items():
+        if not _is_base64(value):
+            yield invalid(f"data[{key}]", "<secret contents redacted>", "illegal base64 data")
     if sum(map(decoded, data.values())) > SIZE_MAX:
         yield too_long("data", SIZE_MAX)
     yield from _by_type(obj)
@@ -46,6 +49,14 @@ def _by_type(obj: Object) -> Errors:
         yield required("data[password]")
     if kind == "kubernetes.io/service-account-token" and not annotations_of(obj).get(_ACCOUNT):
         yield required(f"metadata.annotations[{_ACCOUNT}]")
+
+
+def _is_base64(text: str | None) -> bool:
+    try:
+        base64.b64decode(text or "", validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
 
 
 def _is_json(text: str | None) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lateen.kube import names
 from lateen.kube.meta import Object
-from lateen.kube.validation.base import Errors, metadata, non_negative, one_of
-from lateen.kube.validation.errors import forbidden
+from lateen.kube.validation.base import Errors, at_most_all, count_or_percent, metadata, non_negative, one_of
+from lateen.kube.validation.errors import forbidden, invalid
 from lateen.kube.validation.workloads import selected_template
 
 _MUTABLE = (
@@ -29,9 +29,24 @@ def stateful_set(obj: Object, old: Object | None) -> Errors:
     yield from non_negative(spec, "spec", "replicas", "minReadySeconds", "revisionHistoryLimit")
     yield from one_of(spec, "podManagementPolicy", "spec", ("OrderedReady", "Parallel"))
     yield from one_of(spec.get("updateStrategy") or {}, "type", "spec.updateStrategy", ("OnDelete", "RollingUpdate"))
+    yield from _rolling((spec.get("updateStrategy") or {}).get("rollingUpdate") or {})
+    yield from non_negative(spec.get("ordinals") or {}, "spec.ordinals", "start")
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    for name in ("whenDeleted", "whenScaled"):
+        yield from one_of(retention, name, "spec.persistentVolumeClaimRetentionPolicy", ("Retain", "Delete"), need=False)
     yield from selected_template(_with_claims(spec), "statefulset")
     if old is not None and _fixed(spec) != _fixed(old.get("spec") or {}):
         yield forbidden("spec", f"updates to statefulset spec for fields other than {_LISTED} are forbidden")
+
+
+def _rolling(rolling: Object) -> Errors:
+    at = "spec.updateStrategy.rollingUpdate"
+    yield from non_negative(rolling, at, "partition")
+    if (value := rolling.get("maxUnavailable")) is not None:
+        yield from count_or_percent(value, f"{at}.maxUnavailable")
+        yield from at_most_all(value, f"{at}.maxUnavailable")
+        if value in (0, "0%"):
+            yield invalid(f"{at}.maxUnavailable", value, "cannot be 0")
 
 
 def _with_claims(spec: Object) -> Object:
