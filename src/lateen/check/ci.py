@@ -98,6 +98,8 @@ class Pipeline:
             return any(
                 "changes" in str(j.data.get("rules", "")) or "changes" in str(j.data.get("only", "")) for j in self.jobs
             ) or self.does(_CHANGES)
+        if self.kind == "tekton":
+            return any(j.data.get("when") for j in self.jobs)
         on = self.trigger
         return any(
             "paths" in mapping(on.get(event)) or "paths-ignore" in mapping(on.get(event)) for event in ("push", "pull_request")
@@ -115,7 +117,7 @@ class Pipeline:
     @property
     def each_change(self) -> bool:
         """Whether pushes start it."""
-        return self.kind == "gitlab" or bool({"push", "pull_request"} & set(self.trigger))
+        return self.kind != "github" or bool({"push", "pull_request"} & set(self.trigger))
 
     @property
     def testing(self) -> list[Job]:
@@ -123,7 +125,10 @@ class Pipeline:
 
 
 def pipelines(world: World) -> Iterator[Pipeline]:
-    """The CI files among the documents that are no Kubernetes objects."""
+    """The CI files among the documents that are no Kubernetes objects, and Tekton's pipelines."""
+    for m in world.kind("Pipeline"):
+        if m.group == "tekton.dev":
+            yield Pipeline(m, "tekton", tuple(_tekton(m)))
     for m in world.others:
         data: dict[Any, Any] = dict(m.data)
         if isinstance(data.get("jobs"), dict) and ("on" in data or True in data):
@@ -132,6 +137,16 @@ def pipelines(world: World) -> Iterator[Pipeline]:
             isinstance(data.get("stages"), list) and any("script" in mapping(v) for v in data.values())
         ):
             yield Pipeline(m, "gitlab", tuple(_gitlab(m)))
+
+
+def _tekton(m: Manifest) -> Iterator[Job]:
+    for i, task in enumerate(maps(m.spec.get("tasks"))):
+        path: Path = ("spec", "tasks", i)
+        name = str(mapping(task.get("taskRef")).get("name", ""))
+        known = re.search(r"kaniko|buildah|buildpacks|docker-build|^ko$", name)
+        built = " docker build" if known and not _BUILD.search(name) else ""
+        steps = (Step(path, f"{name}{built} {task.get('params', '')} {task.get('taskSpec', '')}", task),)
+        yield Job(str(task.get("name")), path, task, steps, tuple(map(str, task.get("runAfter") or ())))
 
 
 def _github(m: Manifest) -> Iterator[Job]:

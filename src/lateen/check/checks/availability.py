@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 
 from lateen.check.exposure import store
@@ -107,11 +109,15 @@ def _count(value: object, total: int, *, up: bool) -> int | None:
     fix="add a PodDisruptionBudget with maxUnavailable: 1",
 )
 def no_budget(world: World) -> Iterator[Hit]:
-    several = list(_several(world))
-    known = world.has("PodDisruptionBudget")
-    for w in several:
+    bare = defaultdict(list)
+    for w in _several(world):
         if not world.budgets(w) and world.fronts(w):
-            yield Hit(w.manifest, ("spec", "replicas"), f"no PodDisruptionBudget covers {w.name}", WARNING if known else INFO)
+            bare[w.namespace].append(w)
+    known = {world.namespace(m) for m in world.kind("PodDisruptionBudget")}
+    for namespace, found in bare.items():
+        for group in [[w] for w in found] if namespace in known else [found]:
+            names = ", ".join(w.name for w in group)
+            yield Hit(group[0].manifest, ("spec", "replicas"), f"no PodDisruptionBudget covers {names}")
 
 
 @check(
@@ -346,3 +352,23 @@ def shared_once(world: World) -> Iterator[Hit]:
                     yield Hit(w.manifest, at, f"{most} replicas share the ReadWriteOnce claim {name}")
                 elif rolling and mapping(mapping(w.manifest.spec.get("strategy")).get("rollingUpdate")).get("maxSurge") != 0:
                     yield Hit(w.manifest, at, f"an update starts a second pod on the ReadWriteOnce claim {name}", INFO)
+
+
+_KEEPS = re.compile(
+    r"postgres|mysql|mariadb|percona|mongo|cassandra|scylla|elasticsearch|opensearch|couch|cockroach|etcd|influx|clickhouse|neo4j|kafka|minio"
+)
+
+
+@check(
+    "LT-REL-261",
+    "data store without a volume",
+    WARNING,
+    why="Its data lives in the pod: every restart on another node, and every update, loses all of it.",
+    fix="use volumeClaimTemplates (StatefulSet) or a PersistentVolumeClaim",
+)
+def lost_data(world: World) -> Iterator[Hit]:
+    for w in world.serving:
+        image = store(w)
+        lasting = any(k in v for v in w.volumes for k in ("persistentVolumeClaim", "hostPath", "nfs", "csi", "ephemeral", "iscsi"))
+        if image and _KEEPS.search(image.rpartition("/")[2]) and not lasting and not w.manifest.spec.get("volumeClaimTemplates"):
+            yield Hit(w.manifest, w.path("volumes"), f"{w.name} ({image}) keeps its data in the pod")

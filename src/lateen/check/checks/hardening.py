@@ -90,6 +90,11 @@ def may_be_root(world: World) -> Iterator[Hit]:
 def user_zero(world: World) -> Iterator[Hit]:
     for workload, path, _ in standards(world, "runAsUser"):
         yield Hit(workload.manifest, path, f"{who(workload, path)} runs as user 0 (root)")
+    for w in world.workloads:
+        pod = mapping(w.pod.get("securityContext"))
+        for key in ("runAsGroup", "fsGroup"):
+            if pod.get(key) == 0 and isinstance(pod[key], int):
+                yield Hit(w.manifest, w.path("securityContext", key), f"the pod has {key} 0 (root's group)", WARNING)
 
 
 @check(

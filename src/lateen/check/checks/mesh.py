@@ -46,10 +46,32 @@ def strict_mtls(world: World) -> Iterator[Hit]:
         for port, value in mapping(m.spec.get("portLevelMtls")).items():
             if mapping(value).get("mode") in ("PERMISSIVE", "DISABLE"):
                 yield Hit(m, ("spec", "portLevelMtls", port, "mode"), f"mTLS of port {port} is {value['mode']}", WARNING)
+    yield from _unauthenticated(world)
     strict = {m.namespace for m in found if m.at("spec", "mtls", "mode") == "STRICT" and not m.spec.get("selector")}
     for m in _istio(world):
         if m.name not in strict and not strict & {"istio-system", ""} and m.name not in {f.namespace for f in found}:
             yield Hit(m, ("metadata", "labels"), f"the namespace {m.name} is in the mesh, and nothing makes mTLS strict", WARNING)
+
+
+_INBOUND = "config.linkerd.io/default-inbound-policy"
+
+
+def _unauthenticated(world: World) -> Iterator[Hit]:
+    """The same of Linkerd and Consul."""
+    for m in world.kind("Namespace"):
+        if m.annotations.get(_INBOUND) == "all-unauthenticated":
+            yield Hit(
+                m, ("metadata", "annotations", _INBOUND), "clients without an identity are served (all-unauthenticated)", WARNING
+            )
+    for w in world.workloads:
+        if w.annotations.get(_INBOUND) == "all-unauthenticated":
+            yield Hit(
+                w.manifest, w.meta("annotations", _INBOUND), "clients without an identity are served (all-unauthenticated)", WARNING
+            )
+    for m in world.kind("Mesh", "ServiceDefaults", "ProxyDefaults"):
+        if m.spec.get("mutualTLSMode") == "permissive" or m.spec.get("allowEnablingPermissiveMutualTLS") is True:
+            key = "mutualTLSMode" if "mutualTLSMode" in m.spec else "allowEnablingPermissiveMutualTLS"
+            yield Hit(m, ("spec", key), "mTLS is permissive", WARNING)
 
 
 @check(
@@ -94,6 +116,10 @@ def no_authorization(world: World) -> Iterator[Hit]:
     fix="name the callers in rules[].from[].source.principals",
 )
 def open_authorization(world: World) -> Iterator[Hit]:
+    for m in world.kind("ServiceIntentions"):
+        for i, source in enumerate(maps(m.spec.get("sources"))):
+            if source.get("name") == "*" and source.get("action") == "allow":
+                yield Hit(m, ("spec", "sources", i), "the intention allows every caller")
     for m in world.kind("AuthorizationPolicy"):
         if "istio" not in m.group or m.spec.get("action", "ALLOW") != "ALLOW":
             continue

@@ -174,7 +174,9 @@ def probe_times(world: World) -> Iterator[Hit]:
             timeout, period = probe.get("timeoutSeconds", 1), probe.get("periodSeconds", 10)
             if isinstance(timeout, int) and isinstance(period, int) and timeout > period:
                 yield on(c, name, "timeoutSeconds", say=f"is asked every {period} s and may take {timeout} s to answer ({name})")
-            if name == "livenessProbe" and _window(probe) < 5:
+            if name == "livenessProbe" and probe.get("failureThreshold") == 1:
+                yield on(c, name, "failureThreshold", say=f"is killed after a single failed check ({name})")
+            elif name == "livenessProbe" and _window(probe) < 5:
                 yield on(c, name, say=f"is killed after {_window(probe)} s without an answer ({name})")
 
 

@@ -76,9 +76,9 @@ def needless_token(world: World) -> Iterator[Hit]:
     bound = {(n, s) for _, n, s in _bound_accounts(world)}
     for w in world.workloads:
         account = world.get("ServiceAccount", w.namespace, w.account)
-        value = w.pod.get("automountServiceAccountToken")
-        value = account.data.get("automountServiceAccountToken") if value is None and account else value
-        if value is True and (w.namespace, w.account) not in bound and account is not None:
+        own = w.pod.get("automountServiceAccountToken")
+        value = account.data.get("automountServiceAccountToken") if own is None and account else own
+        if value is True and (w.namespace, w.account) not in bound and (account is not None or own is True):
             path = w.path("automountServiceAccountToken")
             yield Hit(w.manifest, path, f"the token of {w.account} is mounted, and the account has no rights in sight")
         elif value is None and (w.namespace, w.account) not in bound:

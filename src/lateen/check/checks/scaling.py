@@ -8,10 +8,10 @@ from fractions import Fraction
 
 from lateen.check.checks.capacity import amount
 from lateen.check.finding import Edit, Hit, Severity
-from lateen.check.manifest import Manifest, mapping, maps
+from lateen.check.manifest import Manifest, Path, mapping, maps
 from lateen.check.nearby import nearest
 from lateen.check.registry import check
-from lateen.check.workload import Workload
+from lateen.check.workload import Container, Workload
 from lateen.check.world import World
 from lateen.kube import quantity
 
@@ -115,19 +115,24 @@ def fixed_replicas(world: World) -> Iterator[Hit]:
 def no_request(world: World) -> Iterator[Hit]:
     for m in world.kind(_HPA):
         _, _, workload = _target(world, m)
-        for i, metric in enumerate(maps(m.spec.get("metrics"))):
-            resource = mapping(metric.get("resource"))
-            if workload is None or mapping(resource.get("target")).get("type") != "Utilization":
-                continue
-            name = str(resource.get("name"))
-            bare = [
-                c.name
-                for c in workload.containers
-                if c.stays and amount(c, "requests", name) is None and amount(c, "limits", name) is None
-            ]
+        for name, path in _measured(m) if workload else ():
+            bare = [c.name for c in workload.containers if c.stays and not _reserved(c, name)] if workload else []
             if bare:
-                say = f"scales on {name}, which {', '.join(bare)} does not request"
-                yield Hit(m, ("spec", "metrics", i, "resource", "name"), say)
+                yield Hit(m, path, f"scales on {name}, which {', '.join(bare)} does not request")
+
+
+def _reserved(c: Container, name: str) -> bool:
+    return amount(c, "requests", name) is not None or amount(c, "limits", name) is not None
+
+
+def _measured(m: Manifest) -> Iterator[tuple[str, Path]]:
+    """(resource, path) of what the autoscaler measures as a share of the request."""
+    if "targetCPUUtilizationPercentage" in m.spec:
+        yield "cpu", ("spec", "targetCPUUtilizationPercentage")
+    for i, metric in enumerate(maps(m.spec.get("metrics"))):
+        resource = mapping(metric.get("resource"))
+        if mapping(resource.get("target")).get("type") == "Utilization":
+            yield str(resource.get("name")), ("spec", "metrics", i, "resource", "name")
 
 
 @check(
