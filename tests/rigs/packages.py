@@ -17,6 +17,7 @@ from lateen.render import render
 from lateen.render.capabilities import DEFAULT, Capabilities
 from lateen.render.hidden import withheld
 from lateen.render.targets import Graph, Variant
+from lateen.render.workload import DEPENDS_ON
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,11 @@ FOREIGN = [
 ]
 
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """What Go writes: there `=` is a text as any other."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", yaml.constructor.SafeConstructor.construct_yaml_str)
 
 
 def graph_of(text: str, *, having: Capabilities = DEFAULT, files: Mapping[str, bytes] | None = None, **more: Any) -> Graph:
@@ -96,7 +101,7 @@ def kustomized(folder: Path) -> list[Object]:
 
 
 def documents(text: str) -> list[Object]:
-    return [o for o in yaml.load_all(text, Loader=_LOADER) if o]
+    return [o for o in yaml.load_all(text, Loader=_Loader) if o]
 
 
 def normal(objects: Iterable[Object]) -> dict[tuple[str, ...], Object]:
@@ -171,12 +176,12 @@ def helmed(folder: Path, app: Application, environment: str, values: Mapping[str
 
 
 def released(found: Any) -> Any:
-    """An object without what every release of a chart adds, and without empty fields."""
+    """An object without what every release of a chart adds, the order that Helm does not read, and empty fields."""
     if isinstance(found, list):
         return [released(v) for v in found]
     if not isinstance(found, dict):
         return found
-    found = {k: released(v) for k, v in found.items() if v is not None and k != "helm.sh/chart"}
+    found = {k: released(v) for k, v in found.items() if v is not None and k not in ("helm.sh/chart", DEPENDS_ON)}
     if found.get("app.kubernetes.io/managed-by") == "Helm":
         found["app.kubernetes.io/managed-by"] = "lateen"
     return {k: v for k, v in found.items() if not (k == "annotations" and v == {})}

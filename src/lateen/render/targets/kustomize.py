@@ -156,7 +156,7 @@ def _overlay(folder: str, base: _Content, own: _Content) -> dict[str, str]:
     added = [_placed(o) for k, o in own.objects.items() if k not in base.objects]
     if added:
         files[f"{folder}/added.yaml"] = dump(added)
-    made = {n: o for n, o in own.generated.items() if base.generated.get(n, {}).get("data") != o["data"]}
+    made = {n: o for n, o in own.generated.items() if n not in base.generated or _placed(base.generated[n]) != _placed(o)}
     generators = [_generator(o, f"config/{n}", behavior="replace" if n in base.generated else "") for n, o in made.items()]
     parts = sorted({p for o in base.objects.values() if (p := _COMPONENTS.get(o["kind"]))})
     up = "/".join([".."] * len(folder.split("/")))

@@ -60,8 +60,12 @@ def images(old: Mapping[K, Object], new: Mapping[K, Object]) -> list[Image]:
     for before, after in _pairs(old, new):
         wanted.setdefault(split(before)[0], set()).add((before, after))
     found = [Image(name, next(iter(pairs))[1]) for name, pairs in sorted(wanted.items()) if len(pairs) == 1]
+    wanted_images = [c.get("image", "") for o in new.values() for c in containers(o)]
+    clear = {
+        i.name for i in found if all(a == i.new for a in wanted_images if split(a)[0] == i.name)
+    }  # patched ones are transformed too
     changed = {name for name, pairs in wanted.items() if any(a != b for a, b in pairs)}
-    return [i for i in found if i.name in changed and (split(i.new)[1] or split(i.new)[2])]
+    return [i for i in found if i.name in changed & clear and (split(i.new)[1] or split(i.new)[2])]
 
 
 def _pairs(old: Mapping[K, Object], new: Mapping[K, Object]) -> Iterator[tuple[str, str]]:

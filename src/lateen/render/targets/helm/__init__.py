@@ -19,7 +19,7 @@ from lateen.render.targets.graph import FOREIGN, RESOURCE, SERVICE, Graph, Owner
 from lateen.render.targets.hashed import stems
 from lateen.render.targets.helm import chart, values
 from lateen.render.targets.helm.holes import Holes, quoted, reference
-from lateen.render.targets.helm.marks import COMPONENT, WORKLOADS, Marker, plain_variables, pod_template, root_of
+from lateen.render.targets.helm.marks import COMPONENT, WORKLOADS, Marker, main_container, plain_variables, pod_template, root_of
 from lateen.render.targets.helm.weave import Path, Weaver
 
 _BASE = ""
@@ -139,9 +139,10 @@ def _template(
     marked = {e: versions.get(e, first) for e in made.variants}
     if who.kind != FOREIGN:
         annotated = any(_annotated(o) for o in versions.values())
+        with_env = any(_has_variables(o, who) for o in versions.values())
         for e, one in marked.items():
             marker = _marker(made, who, e, e if e in versions else origin, names, trees[e])
-            marked[e] = replace(marker, annotated=annotated).marked(one)
+            marked[e] = replace(marker, annotated=annotated, with_env=with_env).marked(one)
     weaver = Weaver(
         holes=made.holes,
         trees=trees,
@@ -151,9 +152,10 @@ def _template(
         always=[("replicas",)],
     )
     text = made.holes.template([weaver.weave(marked)])
-    for environment, tree in made.trees.items():
-        if environment not in versions:
-            values.fill(tree, trees[environment])
+    for environment in made.trees.keys() - versions.keys():
+        # Not into what other objects of the service share: a variable that is not there must not come to be.
+        only = None if environment not in present else (group[0], "hooks")
+        values.fill(made.trees[environment], values.under(trees[environment], root, only))
     conditions = [f"{variable}.enabled"] if who.kind in (SERVICE, RESOURCE) else []
     if first["kind"] == "Namespace" and who.kind != FOREIGN:
         conditions.append(".Values.namespace.create")
@@ -168,6 +170,10 @@ def _template(
 
 def _annotated(found: Object) -> bool:
     return found["kind"] in WORKLOADS and bool(pod_template(found)["metadata"].get("annotations"))
+
+
+def _has_variables(found: Object, who: Owner) -> bool:
+    return found["kind"] in WORKLOADS and bool(main_container(found, who).get("env"))
 
 
 def _file(made: _Chart, who: Owner, kind: str, stem: str) -> str:

@@ -74,7 +74,7 @@ class Holes:
 
     def _nothing(self, value: Any, variant: str) -> bool:
         """Whether an item of a list is code that stands for nothing of the plain object."""
-        return isinstance(value, str) and _HOLE.fullmatch(value) is not None and (value, variant) not in self._raw
+        return is_hole(value) and (value, variant) not in self._raw
 
     def template(self, objects: Sequence[Any]) -> str:
         """The objects as the text of a template."""
@@ -101,6 +101,11 @@ class Holes:
     def _lines(self, indent: str, code: str) -> str:
         deeper = _INDENT.sub(lambda m: str(len(indent) + int(m[1])), code)
         return "\n".join(self._line(indent + line) for line in deeper.rstrip("\n").split("\n"))
+
+
+def is_hole(value: Any) -> bool:
+    """Whether a text is a placeholder and nothing else."""
+    return isinstance(value, str) and _HOLE.fullmatch(value) is not None
 
 
 def escaped(text: str) -> str:

@@ -38,10 +38,11 @@ class Marker:
     names: Mapping[str, str]  # hashed names, and the code that makes them
     variables: Collection[str] = ()  # plain variables of the service in any environment
     annotated: bool = False  # whether pods have annotations in any environment
+    with_env: bool = False  # whether the main container has variables in any
 
     def marked(self, found: Object) -> Object:
         """The object with placeholders."""
-        result: Object = self._walk(found, ())
+        result: Object = self._walk(unordered(found), ())
         if found["kind"] == "Namespace" or (found["kind"] == "PriorityClass"):
             result["metadata"]["name"] = self._namespaced(found["metadata"]["name"])
         if found["kind"] == "ConfigMap" and found["metadata"]["name"] in self.names and "data" in found:
@@ -68,8 +69,6 @@ class Marker:
                 continue
             if key == "namespace" and value == app.namespace:
                 result[key] = self._keep(self.holes.value(".Release.Namespace"), value)
-            elif key == DEPENDS_ON:
-                result[key] = self._order(value)
             elif key == "priorityClassName" and value.startswith(f"{app.namespace}-"):
                 result[key] = self._namespaced(value)
             else:
@@ -81,16 +80,6 @@ class Marker:
         if not (text == space or text.startswith(f"{space}-")):
             return text
         return self._keep(self.holes.value(".Release.Namespace"), space) + text[len(space) :]
-
-    def _order(self, text: str) -> str:
-        space = f"/namespaces/{self.variant.app.namespace}/"
-        hole = self._keep(self.holes.value(".Release.Namespace"), self.variant.app.namespace)
-        items = [item.replace(space, f"/namespaces/{hole}/") for item in text.split(",")]
-        return ",".join(
-            f"{head}/{self._keep(self.names[name], name)}" if name in self.names else item
-            for item in items
-            for head, _, name in [item.rpartition("/")]
-        )
 
     def _labels(self, found: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
         """Labels and selectors through the chart's helpers."""
@@ -110,7 +99,7 @@ class Marker:
     def _pod(self, found: Object, result: Object) -> None:
         before, after = pod_template(found), pod_template(result)
         hook = (found["metadata"].get("labels") or {}).get(COMPONENT) == "hook"
-        main = self._main(found) if not hook else self._workload_main()
+        main = main_container(found, self.owner) if not hook else self._workload_main()
         for kind in ("initContainers", "containers"):
             for old, new in zip(before["spec"].get(kind, ()), after["spec"].get(kind, ()), strict=True):
                 own = main is not None and old["image"] == main["image"]
@@ -122,15 +111,11 @@ class Marker:
         if not hook:
             self._scheduling(before["spec"], after)
 
-    def _main(self, workload: Object) -> dict[str, Any]:
-        found: list[dict[str, Any]] = pod_template(workload)["spec"]["containers"]
-        return next((c for c in found if c["name"] == self.owner.name), found[0])
-
     def _workload_main(self) -> dict[str, Any] | None:
         """The main container of the service whose hook this is."""
         for one in self.variant.objects:
             if one["kind"] in WORKLOADS and (one["metadata"].get("labels") or {}).get(NAME) == self.owner.name:
-                return self._main(one)
+                return main_container(one, self.owner)
         return None
 
     def _image(self, old: dict[str, Any], new: dict[str, Any], place: tuple[str, ...]) -> None:
@@ -166,8 +151,8 @@ class Marker:
         known = " ".join(quoted(v) for v in sorted(self.variables))
         others = f"omit {self.variable}.env {known}" if known else f"{self.variable}.env"
         each = f"{{{{- range $name, $value := {others} }}}}\n{_VARIABLE}\n{{{{- end }}}}"
-        if "env" in new:
-            new["env"].append(self.holes.lines(each))
+        if self.with_env:
+            new.setdefault("env", []).append(self.holes.lines(each))
         else:
             code = f"{{{{- with {self.variable}.env }}}}\nenv:\n{each}\n{{{{- end }}}}"
             new[self._keep(self.holes.lines(code), {})] = None
@@ -195,11 +180,27 @@ def _with(code: str, field: str) -> str:
     return f"{{{{- with {code} }}}}\n{field}:\n  {{{{- toYaml . | nindent @2@ }}}}\n{{{{- end }}}}"
 
 
+def unordered(found: Object) -> Object:
+    """Without the order of appliers, which Helm does not read."""
+    annotations = found["metadata"].get("annotations") or {}
+    if DEPENDS_ON not in annotations:
+        return found
+    rest = {k: v for k, v in annotations.items() if k != DEPENDS_ON}
+    metadata = {k: v for k, v in found["metadata"].items() if k != "annotations"}
+    return {**found, "metadata": {**metadata, **({"annotations": rest} if rest else {})}}
+
+
 def pod_template(found: Object) -> dict[str, Any]:
     """The template of the pods that a workload makes."""
     spec = found["spec"]
     result: dict[str, Any] = (spec["jobTemplate"]["spec"] if found["kind"] == "CronJob" else spec)["template"]
     return result
+
+
+def main_container(workload: Object, owner: Owner) -> dict[str, Any]:
+    """The container named after its owner, else the first."""
+    found: list[dict[str, Any]] = pod_template(workload)["spec"]["containers"]
+    return next((c for c in found if c["name"] == owner.name), found[0])
 
 
 def plain_variables(variant: Variant, owner: Owner) -> set[str]:

@@ -58,6 +58,15 @@ def fill(tree: Tree, other: Mapping[str, Any]) -> None:
             tree.setdefault(key, value)
 
 
+def under(tree: Tree, path: Sequence[str], only: Sequence[str] | None) -> Tree:
+    """The tree with nothing but the keys ``only`` below a path; None for all."""
+    if only is None:
+        return tree
+    if not path:
+        return {k: v for k, v in tree.items() if k in only}
+    return {path[0]: under(tree.get(path[0], {}), path[1:], only)}
+
+
 def difference(base: Mapping[str, Any], own: Mapping[str, Any]) -> Tree:
     """What a values file says to make ``own`` of ``base``: null takes a key away."""
     result: Tree = {key: None for key in base if key not in own}

@@ -8,7 +8,7 @@ from typing import Any
 
 from lateen.kube.yamltext import dump
 from lateen.render.targets.helm import values
-from lateen.render.targets.helm.holes import Holes, escaped, quoted, reference
+from lateen.render.targets.helm.holes import Holes, escaped, is_hole, quoted, reference
 
 Path = tuple[str, ...]
 Versions = Mapping[str, Any]
@@ -42,6 +42,8 @@ class Weaver:
         return self._hole(path, versions)
 
     def _maps(self, versions: Versions, path: Path) -> dict[str, Any]:
+        if any(is_hole(key) for v in versions.values() for key in v if not all(key in other for other in versions.values())):
+            versions = {e: self.holes.without(v, e) for e, v in versions.items()}  # the code differs, not only its values
         result: dict[str, Any] = {}
         for key in _merged([list(v) for v in versions.values()]) or dict.fromkeys(k for v in versions.values() for k in v):
             have = {e: v[key] for e, v in versions.items() if key in v}
@@ -87,7 +89,7 @@ class Weaver:
         if len(have) == len(versions):
             return woven
         place = self.place((*path, name))
-        if place[0] == "env" and all("value" in i for i in have.values()):
+        if place[0] == "env" and all(is_hole(i.get("value")) for i in have.values()):
             condition = self._has(place)
         else:
             place = ("variables", *place[1:]) if place[0] == "env" else place
@@ -111,7 +113,7 @@ def _order(lists: Sequence[list[Any]]) -> list[str] | None:
     ):
         return None
     names = [[i if isinstance(i, str) else i["name"] for i in v] for v in lists]
-    if any(isinstance(i, str) and not i.startswith("lateen-hole-") for v in lists for i in v):
+    if any(isinstance(i, str) and not is_hole(i) for v in lists for i in v):
         return None
     return _merged(names) if all(len(set(n)) == len(n) for n in names) else None
 
