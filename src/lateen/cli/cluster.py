@@ -81,6 +81,14 @@ def start(
             show_default="85,80",
         ),
     ] = None,
+    allowed_unsafe_sysctls: Annotated[
+        str | None,
+        typer.Option(
+            "--allowed-unsafe-sysctls",
+            help="Sysctls that pods may set besides the safe ones, as a kubelet's: kernel.msg*,net.core.somaxconn.",
+            show_default="none",
+        ),
+    ] = None,
     node: Annotated[str, typer.Option("--node", help="Start only this node again, after `cluster stop --node`.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait until it is ready.")] = 60.0,
     output: Output = Format.text,
@@ -101,6 +109,7 @@ def start(
         runtime=runtime.value if runtime is not None else None,
         eviction_hard=eviction_hard,
         image_gc=image_gc,
+        allowed_unsafe_sysctls=allowed_unsafe_sysctls,
         seconds=timeout,
     )
     cluster = home.cluster_home(name)

@@ -92,6 +92,7 @@ class BootSettings:
     network: NetworkClient | None = None
     runtime: str = AUTO
     eviction_hard: str = EVICTION
+    allowed_unsafe_sysctls: str = ""
     image_gc: str = IMAGE_GC
     system: ShimClient | None = None
     unprivileged_start: int = field(default_factory=lambda: unprivileged_start())
@@ -327,6 +328,7 @@ class Cluster:
                 unprivileged_start=0 if s.own_network else self.settings.unprivileged_start,
                 lease_every=self.settings.node_grace / 4,
                 eviction_hard=s.eviction_hard,
+                allowed_unsafe_sysctls=[one.strip() for one in s.allowed_unsafe_sysctls.split(",") if one.strip()],
                 cluster_dns=self._dns_address,
                 own_network=s.own_network,
             ),

@@ -266,7 +266,7 @@ def _seccomp_baseline(pod: _Pod) -> Iterator[Violation]:
         yield Violation("seccompProfile_baseline", "seccompProfile", detail, tuple(spots))
 
 
-_SAFE_SYSCTLS = frozenset(
+SAFE_SYSCTLS = frozenset(
     (
         "kernel.shm_rmid_forced",
         "net.ipv4.ip_local_port_range",
@@ -287,7 +287,7 @@ _SAFE_SYSCTLS = frozenset(
 
 
 def _sysctls(pod: _Pod) -> Iterator[Violation]:
-    bad = [(i, str(s.get("name"))) for i, s in enumerate(pod.context.get("sysctls") or ()) if s.get("name") not in _SAFE_SYSCTLS]
+    bad = [(i, str(s.get("name"))) for i, s in enumerate(pod.context.get("sysctls") or ()) if s.get("name") not in SAFE_SYSCTLS]
     if bad:
         spots = tuple(((*_CONTEXT, "sysctls", i, "name"), name) for i, name in bad)
         yield Violation("sysctls", "forbidden sysctls", ", ".join(name for _, name in bad), spots)

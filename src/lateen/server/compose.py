@@ -115,7 +115,7 @@ class Composition:
             network=self._network,
             runtime=s["runtime"],
             system=self._system,
-            **{name: s[name] for name in ("eviction_hard", "image_gc") if s.get(name) is not None},
+            **{name: s[name] for name in ("eviction_hard", "image_gc", "allowed_unsafe_sysctls") if s.get(name) is not None},
         )
 
     async def _gateway_port(self) -> int:

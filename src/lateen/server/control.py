@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lateen.errors import DeadlineError, FailedError, InputError
@@ -39,7 +39,15 @@ class StartOptions:
     runtime: str | None = None
     eviction_hard: str | None = None
     image_gc: str | None = None
+    allowed_unsafe_sysctls: str | None = None
     seconds: float = 60.0
+
+    def asked(self) -> dict[str, Any]:
+        """What is asked for, by the names of settings. InputError where it cannot be."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "seconds"}
+        if self.api_port and self.api_port == self.gateway_port:
+            raise InputError(f"--api-port and --gateway-port are both {self.api_port}", hint="give them different ports")
+        return {k: v for k, v in found.items() if v is not None}
 
 
 def running_pid(cluster: ClusterHome) -> int | None:
@@ -80,26 +88,19 @@ def start(cluster: ClusterHome, options: StartOptions, progress: Progress = lamb
 
 def _as_asked(cluster: ClusterHome, settings: dict[str, Any], options: StartOptions) -> dict[str, Any]:
     """What runs, if it is what is asked for; a running cluster is never changed by asking."""
-    for name in (
-        "nodes",
-        "fake_nodes",
-        "api_port",
-        "gateway_port",
-        "node_grace",
-        "network",
-        "runtime",
-        "eviction_hard",
-        "image_gc",
-    ):
-        asked = getattr(options, name)
+    for name, asked in options.asked().items():
         any_port = name.endswith("_port") and asked == 0
-        if asked is not None and asked != settings.get(name) and not any_port:
-            option = "--" + name.replace("_", "-")
+        if asked != settings.get(name) and not any_port:
+            has = settings.get(name)
             raise InputError(
-                f"cluster {cluster.name} runs already, with {option} {settings.get(name)}",
+                f"cluster {cluster.name} runs already, with {_flag(name)} {'at its default' if has is None else has}",
                 hint=f"run `lateen cluster stop --name {cluster.name}` first; its state stays",
             )
     return settings
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _clean_up(cluster: ClusterHome, daemon: subprocess.Popen[bytes]) -> None:
@@ -114,20 +115,8 @@ def _clean_up(cluster: ClusterHome, daemon: subprocess.Popen[bytes]) -> None:
 
 def _spawn(cluster: ClusterHome, options: StartOptions, report: int) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-m", "lateen.server", "--name", cluster.name, "--report-fd", str(report)]
-    asked = {
-        "--nodes": options.nodes,
-        "--fake-nodes": options.fake_nodes,
-        "--api-port": options.api_port,
-        "--gateway-port": options.gateway_port,
-        "--node-grace": options.node_grace,
-        "--network": options.network,
-        "--runtime": options.runtime,
-        "--eviction-hard": options.eviction_hard,
-        "--image-gc": options.image_gc,
-    }
-    for flag, value in asked.items():
-        if value is not None:
-            argv += [flag, str(value)]
+    for name, value in options.asked().items():
+        argv += [_flag(name), str(value)]
     with cluster.log.open("ab") as log:
         return subprocess.Popen(
             argv,

@@ -93,6 +93,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--runtime")
     parser.add_argument("--eviction-hard")
     parser.add_argument("--image-gc")
+    parser.add_argument("--allowed-unsafe-sysctls")
     return parser.parse_args(argv)
 
 
@@ -189,18 +190,7 @@ def _settings(home: ClusterHome, options: argparse.Namespace) -> dict[str, Any]:
                 f"cluster {home.name} has the network {settings['network']}, and its objects have addresses of that",
                 hint=f"run `lateen cluster reset --name {home.name}` to begin anew with --network {options.network}",
             )
-    asked = {
-        "nodes": options.nodes,
-        "fake_nodes": options.fake_nodes,
-        "api_port": options.api_port,
-        "gateway_port": options.gateway_port,
-        "node_grace": options.node_grace,
-        "network": options.network,
-        "runtime": options.runtime,
-        "eviction_hard": options.eviction_hard,
-        "image_gc": options.image_gc,
-    }
-    settings |= {k: v for k, v in asked.items() if v is not None}
+    settings |= {k: v for k, v in vars(options).items() if k not in ("name", "report_fd") and v is not None}
     if "slice" not in settings:
         settings["slices"] = _preferred_slices(home)
     return settings

@@ -52,8 +52,9 @@ async def choose(home: ClusterHome, settings: dict[str, Any], system: ShimClient
         settings |= {"network": LOOPBACK, "network_reason": str(error)}
         return 0
     settings["network"] = NETNS
+    keeper = client.pid
     client.close()
-    return client.pid
+    return keeper
 
 
 def inhabitants(home: ClusterHome) -> list[int]:

@@ -42,13 +42,15 @@ class NetworkClient:
         self._asked: deque[asyncio.Future[_Answer]] = deque()
         self._starting, self._lost = asyncio.Lock(), asyncio.Event()
         self._plan: dict[str, Any] | None = None
+        self._ready = False
         self._spare: list[int] = []  # descriptors of fresh TCP sockets in the cluster's network: every probe takes one
 
     @property
     def pid(self) -> int:
-        """The keeper's: whoever shall live in the cluster's namespaces enters this one's. TransportError while there is none."""
+        """The keeper's: whoever shall live in the cluster's namespaces enters this one's. TransportError while there is none, or
+        one that has not said yet that it is in there: it begins its life outside."""
         known = self._shim.processes().get(ID)
-        if known is None or not known.alive:
+        if known is None or not known.alive or not self._ready:
             raise TransportError("the network's keeper is gone")
         return known.pid
 
@@ -88,6 +90,7 @@ class NetworkClient:
             self._connect()
             if self._plan is not None:
                 await self._send("setup", self._plan)
+            self._ready = True
 
     async def _spawn(self, rejoin: Sequence[int]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -167,6 +170,7 @@ class NetworkClient:
 
     def close(self) -> None:
         """Let go; the network stays."""
+        self._ready = False
         if self._wire is not None:
             asyncio.get_running_loop().remove_reader(self._wire)
             self._wire.close()

@@ -88,16 +88,16 @@ async def test_what_the_node_does_not_have(world: World) -> None:
 
 async def test_it_waits_for_another_pod(world: World) -> None:
     most = int(world.agent.context.allocatable["cpu"])
-    await world.pod("other", container=asking(str(most)))
+    await world.pod("other", container=asking(str(most - 1)))
     await world.pod(container=asking("100m"))
     for name in ("other", "p"):
         await world.until(ready, name)
-    await resize(world, "200m")
+    await resize(world, "1100m")
     pod = await world.until(lambda p: check_of(p, "PodResizePending"))
     assert check_of(pod, "PodResizePending")["reason"] == "Deferred"
     await world.client.delete(PODS, "other", "default")
     await world.until_gone("other")
-    await world.until(lambda p: container(p)["allocatedResources"]["cpu"] == "200m")
+    await world.until(lambda p: container(p)["allocatedResources"]["cpu"] == "1100m")
 
 
 async def test_a_runtime_that_cannot(world: World) -> None:

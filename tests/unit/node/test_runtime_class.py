@@ -7,7 +7,7 @@ from pod_world import World, ready
 
 from lateen.errors import ForbiddenError
 from lateen.kube.meta import Object
-from lateen.kube.resources import RUNTIMECLASSES
+from lateen.kube.resources import NODES, RUNTIMECLASSES
 
 SMALL: Object = {
     "metadata": {"name": "small"},
@@ -19,6 +19,7 @@ SMALL: Object = {
 
 async def test_overhead_selector_and_handler(world: World) -> None:
     await world.client.create(RUNTIMECLASSES, SMALL)
+    await world.client.patch(NODES, "n1", {"metadata": {"labels": {"kvm": "yes"}}})
     await world.pod(runtimeClassName="small", overhead={"memory": "65536Ki"})
     pod = await world.until(ready)
     assert pod["spec"]["overhead"] == {"memory": "64Mi"}
@@ -26,6 +27,14 @@ async def test_overhead_selector_and_handler(world: World) -> None:
     assert {"key": "kvm", "operator": "Exists"} in pod["spec"]["tolerations"]
     assert next(iter(world.runtime.specs.values())).pod["spec"]["runtimeClassName"] == "runc"
     assert pod["spec"]["runtimeClassName"] == "small"
+
+
+async def test_a_pod_for_another_node_fails(world: World) -> None:
+    await world.pod(nodeSelector={"kvm": "yes"})
+    pod = await world.until(lambda p: p["status"].get("phase") == "Failed")
+    assert (pod["status"]["reason"], world.runtime.specs) == ("NodeAffinity", {})
+    assert pod["status"]["message"].startswith("Pod was rejected: Predicate NodeAffinity failed")
+    assert await world.events("NodeAffinity")
 
 
 @pytest.mark.parametrize(

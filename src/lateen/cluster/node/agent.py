@@ -20,6 +20,7 @@ from lateen.aio.clock import Clock
 from lateen.aio.tasks import TaskOwner
 from lateen.client.client import Client
 from lateen.client.informer import InformerSet
+from lateen.cluster.node.admission import Refused, unchosen, unfit, unroomy
 from lateen.cluster.node.container import attempt_number
 from lateen.cluster.node.context import NodeContext
 from lateen.cluster.node.eviction import Evictor
@@ -27,7 +28,7 @@ from lateen.cluster.node.eviction_plan import DEFAULT, thresholds
 from lateen.cluster.node.logs import Logs
 from lateen.cluster.node.node_object import capacity
 from lateen.cluster.node.registration import RENEW, Registration
-from lateen.cluster.node.resize import requested
+from lateen.cluster.node.resize import allocated, requested
 from lateen.cluster.node.seam import Connection, ContainerState, Gate, Images, PodNetwork, Runtime
 from lateen.cluster.node.static import StaticPods
 from lateen.cluster.node.stats import Measured, resource_metrics, summary
@@ -45,7 +46,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
     """One node. ``folder`` is its own, ``ip`` its InternalIP and the pods' hostIP; ``unprivileged_start``: see kube.addresses;
-    ``lease_every`` so many seconds it says that it lives; ``eviction_hard``: below what pods are put out."""
+    ``lease_every`` so many seconds it says that it lives; ``eviction_hard``: below what pods are put out;
+    ``allowed_unsafe_sysctls``: patterns of those that pods may set besides the safe ones."""
 
     name: str
     folder: Path
@@ -56,6 +58,7 @@ class NodeSettings:
     cluster_dns: str = ""
     own_network: bool = False
     eviction_hard: str = DEFAULT
+    allowed_unsafe_sysctls: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class NodeAgent:
             unprivileged_start=settings.unprivileged_start,
             cluster_dns=settings.cluster_dns,
             own_network=settings.own_network,
-            refuses=lambda pod: self.evictor.refuses(pod),
+            refuses=self._refuses,
             others=self._given_to_others,
         )
         self.registration = Registration(
@@ -277,9 +280,21 @@ class NodeAgent:
             raise ServerError(f'unable to upgrade connection: container not found ("{container}")')
         return found
 
+    async def _refuses(self, pod: Object) -> Refused | None:
+        """Why the node does not take this new pod."""
+        if message := self.evictor.refuses(pod):
+            return Refused("Evicted", message)
+        if found := unfit(pod, self.settings.allowed_unsafe_sysctls):
+            return found
+        if unchosen(pod, self.registration.node) and (found := unchosen(pod, await self.registration.refresh())):
+            return found
+        others = [w.pod for w in self._workers.values() if w.uid != uid_of(pod) and w.taken and not w.finished]
+        wanted, given = requested(allocated(pod).values()), self._given_to_others(pod)
+        return unroomy(pod, others, wanted=wanted, given=given, room=self.context.allocatable)
+
     def _given_to_others(self, pod: Object) -> Mapping[str, Fraction]:
         """What the running pods of this node were given, without ``pod``."""
-        others = [w.resizer.allocated for w in self._workers.values() if w.uid != uid_of(pod) and not w.finished]
+        others = [w.resizer.allocated for w in self._workers.values() if w.uid != uid_of(pod) and w.taken and not w.finished]
         return requested(one for allocated in others for one in allocated.values())
 
     def retire(self) -> None:

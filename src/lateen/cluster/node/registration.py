@@ -67,6 +67,14 @@ class Registration:
         )
         self.node = await self._client.patch(NODES, self.name, {"status": status}, subresource="status")
 
+    async def refresh(self) -> Object:
+        """The Node as it is now; the one known last where the API server cannot be asked."""
+        try:
+            self.node = await self._client.get(NODES, self.name)
+        except (ApiError, TransportError) as error:
+            log.warning("node %s could not be read: %s", self.name, error)
+        return self.node
+
     async def press(self, conditions: frozenset[str]) -> None:
         """Say which pressures the node is under."""
         self._pressures = conditions

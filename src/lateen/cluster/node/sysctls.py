@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
 from lateen.kube.meta import Object
+from lateen.kube.podsecurity import SAFE_SYSCTLS
 
 
 def sysctls(pod: Object) -> dict[str, str]:
@@ -14,3 +18,8 @@ def sysctls(pod: Object) -> dict[str, str]:
 def network_sysctls(pod: Object) -> dict[str, str]:
     """Those of the network, by their path below /proc/sys/net."""
     return {k.removeprefix("net.").replace(".", "/"): v for k, v in sysctls(pod).items() if k.startswith("net.")}
+
+
+def forbidden_sysctl(pod: Object, allowed: Sequence[str]) -> str:
+    """The first sysctl that is neither in the safe set nor matches a pattern of ``allowed`` (``kernel.msg*``), or ''."""
+    return next((n for n in sysctls(pod) if n not in SAFE_SYSCTLS and not any(fnmatchcase(n, a) for a in allowed)), "")

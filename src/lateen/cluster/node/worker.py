@@ -63,6 +63,7 @@ class PodWorker:
         self._traffic: bool | tuple[str, str] = True if condition_true(pod, TRAFFIC_READY) else _WAITING
         self._refresh, self._refresh_held = False, 0.0
         self.resizer = Resizer(context, pod)
+        self.taken = False
         self.containers = [self._container(self.resizer.given(c), kind) for c, kind in _containers(pod)]
 
     _deadline: Deadline | None
@@ -180,7 +181,7 @@ class PodWorker:
 
     async def _run(self) -> None:
         async with self._owner:
-            if not self._finished_before() and not self._refused():
+            if not self._finished_before() and not await self._refused():
                 await self._prepare()
                 self._adopt()
                 await self._live()
@@ -202,14 +203,18 @@ class PodWorker:
         self._adopt()  # so that what is said of it stays
         return True
 
-    def _refused(self) -> bool:
-        """Whether the node, under pressure, does not take this new pod."""
+    async def _refused(self) -> bool:
+        """Whether the node does not take this new pod."""
         new = not self._states and not (self.pod.get("status") or {}).get("startTime")
-        message = self.context.refuses(self.pod) if new else ""
-        if message:
-            self.evict(message)
-            self._phase, self._reason, self._message = "Failed", "Evicted", message
-        return bool(message)
+        found = await self.context.refuses(self.pod) if new else None
+        self.taken = found is None
+        if found is not None and found.reason == "Evicted":
+            self.evict(found.message)
+            self._phase, self._reason, self._message = "Failed", "Evicted", found.message
+        elif found is not None:
+            self.context.recorder.warning(self._visible(), found.reason, found.message)
+            self._phase, self._reason, self._message = "Failed", found.reason, f"Pod was rejected: {found.message}"
+        return found is not None
 
     def _release(self) -> None:
         """What a pod that has ended for good needs no more; its logs stay. Blocking."""

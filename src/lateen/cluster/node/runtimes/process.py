@@ -39,9 +39,6 @@ class ProcessRuntime:
         self._shim = shim
 
     def refuses(self, pod: Object) -> str:
-        spec = pod.get("spec") or {}
-        if (os_name := (spec.get("os") or {}).get("name")) not in (None, "linux"):
-            return f"the process runtime runs linux programs, not {os_name}"
         return ""
 
     def lacks(self, pod: Object) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lateen.cluster.node.environment import ConfigError
-from lateen.cluster.node.sysctls import sysctls
 from lateen.kube.meta import Object, meta, uid_of
 
 DEFAULT_CAPABILITIES = str.split(
@@ -21,13 +20,6 @@ ALL_CAPABILITIES = str.split(  # in the order of their numbers, from 0
     "NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE "
     "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM "
     "BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-)
-SAFE_SYSCTLS = frozenset(
-    str.split(
-        "kernel.shm_rmid_forced net.ipv4.ip_local_port_range net.ipv4.tcp_syncookies net.ipv4.ping_group_range "
-        "net.ipv4.ip_unprivileged_port_start net.ipv4.ip_local_reserved_ports net.ipv4.tcp_keepalive_time net.ipv4.tcp_fin_timeout "
-        "net.ipv4.tcp_keepalive_intvl net.ipv4.tcp_keepalive_probes net.ipv4.tcp_rmem net.ipv4.tcp_wmem"
-    )
 )
 _OF_BOTH = ("runAsUser", "runAsGroup", "runAsNonRoot", "seccompProfile")  # the container's value goes before the pod's
 
@@ -154,8 +146,3 @@ def _names(given: Iterable[str] | None) -> set[str]:
 def no_new_privileges(container: Mapping[str, Any]) -> bool:
     """Whether setuid programs give nothing."""
     return (container.get("securityContext") or {}).get("allowPrivilegeEscalation") is False
-
-
-def unsafe_sysctl(pod: Object) -> str:
-    """The first sysctl that is not in the safe set, or ''."""
-    return next((name for name in sysctls(pod) if name not in SAFE_SYSCTLS), "")
