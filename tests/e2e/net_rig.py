@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -81,9 +80,7 @@ def service(name: str, *, ports: Any, selector: Any = None, **spec: Any) -> dict
 def net_cluster(home: Path, *options: str) -> Iterator[NetCluster]:
     """Started; stopped at the end. Skips where the kernel allows no such network."""
     made = NetCluster(home)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    started = made.lateen("cluster", "start", "--network", "netns", "--gateway-port", port, *options)
+    started = made.lateen("cluster", "start", "--network", "netns", *options)
     if "does not allow the network netns" in started.stderr:
         pytest.skip(started.stderr.strip())
     assert started.returncode == 0, started.stderr

@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -90,9 +89,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     made = Net(tmp_path_factory.mktemp("net"))
     if os.geteuid() == 0:
         need("slirp4netns")
-    with socket.create_server(("127.0.0.1", 0)) as free:  # where no other cluster looks for one
-        port = str(free.getsockname()[1])
-    start = [sys.executable, "-m", "lateen", "cluster", "start", "--network", "netns", "--gateway-port", port]
+    start = [sys.executable, "-m", "lateen", "cluster", "start", "--network", "netns"]
     started = subprocess.run(start, env=made.env, capture_output=True, text=True, timeout=60, check=False)
     if "does not allow the network netns" in started.stderr:
         pytest.skip(started.stderr.strip())

@@ -45,11 +45,22 @@ def start(
         ),
     ] = None,
     api_port: Annotated[
-        int | None, typer.Option("--api-port", help="Port of the API server. Default: a free one, then kept.", min=1, max=65535)
+        int | None,
+        typer.Option(
+            "--api-port",
+            help="Port of the API server. Default: the first free one from 16443, kept while it can be had.",
+            min=1,
+            max=65535,
+        ),
     ] = None,
     gateway_port: Annotated[
         int | None,
-        typer.Option("--gateway-port", help="Port of the default gateway. Default: a free one, then kept.", min=1, max=65535),
+        typer.Option(
+            "--gateway-port",
+            help="Port of the default gateway. Default: the first free one from 18080, kept while it can be had.",
+            min=1,
+            max=65535,
+        ),
     ] = None,
     node_grace: Annotated[
         float | None,
@@ -114,12 +125,14 @@ def start(
     )
     cluster = home.cluster_home(name)
     settings = control.start(cluster, options, lambda phase: note(f"  {phase}") if output is Format.text else None)
-    if emit(summary(settings), output):
+    if emit(summary(settings) | {"dns_problem": settings.get("dns_problem", "")}, output):
         return
     say(f"cluster {paint(name, 'strong')} is {paint('ready', 'good')}")
     say(f"  API server  {settings['api_server']}")
     say(f"  gateway     {settings['gateway']}")
     say(f"  kubeconfig  {settings['kubeconfig']}")
+    if problem := settings.get("dns_problem"):
+        say(f"  {paint('no DNS', 'bad')}      pods can look up no names: {problem}")
     say(f"  try         kubectl --kubeconfig {settings['kubeconfig']} get nodes")
 
 

@@ -128,7 +128,8 @@ class Cluster:
         self.machine: Machine | None = None
         self.hollow: HollowNodes | None = None
         self.server = ""
-        self._dns_address = ""
+        self._dns_address, self._dns_hindrance = "", ""
+        self._dns: DnsFeed | None = None
         self._owner = TaskOwner(f"cluster {settings.name}")
         self._turns = Turns(_AT_ONCE)
         self._storage: Storage | None = None
@@ -250,7 +251,7 @@ class Cluster:
         self._owner.start(images.garbage.run(), "image garbage")
         # One for all nodes: it alone knows which addresses of the slice are taken.
         network = await self._network()
-        dns = await self._start_dns()
+        self._dns = await self._start_dns()
         self.machine = Machine(self.settings.nodes, lambda name: self._node(name, images, network, gate or OpenGate()))
         if self.settings.fake_nodes:
             names = [f"fake-{i}" for i in range(self.settings.fake_nodes)]
@@ -259,12 +260,17 @@ class Cluster:
             )
             self._owner.start(self.hollow.run(), "hollow nodes")
         await self.machine.start(self.informers)
-        if dns is not None:
-            await dns.ready()
+        if self._dns is not None:
+            await self._dns.ready()
         if self.hollow:
             await self.hollow.ready.wait()
         # What is alive now lives as long as the cluster: the collector need not look at it again and again.
         settle_heap()
+
+    @property
+    def dns_problem(self) -> str:
+        """Why pods can look up no names, or ''."""
+        return self._dns.problem if self._dns is not None else self._dns_hindrance
 
     def _garbage(self) -> ImageGarbage:
         s, pods = self.settings, self.informers.informer(PODS)
@@ -297,6 +303,7 @@ class Cluster:
         address = str(s.services[DNS_HOST])
         if problem := hindrance(address, s.system, s.network, s.unprivileged_start):
             log.warning("there is no DNS in the cluster: %s", problem)
+            self._dns_hindrance = problem
             return None
         settings = DnsSettings(
             socket=s.socket("dns"),

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lateen.aio.clock import Clock
 from lateen.aio.tasks import TaskOwner
 from lateen.cluster.boot import BootSettings, Cluster, unprivileged_start
-from lateen.errors import FailedError, InputError
+from lateen.errors import FailedError
 from lateen.kube.addresses import gateway_network
 from lateen.kube.meta import Object
 from lateen.server import internet
 from lateen.server.home import ClusterHome
 from lateen.server.network import NETNS, network_client
+from lateen.server.ports import API, GATEWAY, choose_port
 from lateen.shim.client import ShimClient
 
 log = logging.getLogger(__name__)
 Progress = Callable[[str], None]
-FIRST_GATEWAY_PORT = 18080
 
 
 class LateGate:
@@ -65,7 +64,8 @@ class Composition:
             await self._network.start()
             self._owner.start(self._network.run(), "network")
         gateway_port = await self._gateway_port()
-        cluster = self._cluster = Cluster(self._boot_settings(number), self._clock)
+        api_port = await choose_port(API, self._settings, self._system)
+        cluster = self._cluster = Cluster(self._boot_settings(number, api_port), self._clock)
         progress("API server")
         await cluster.start_api()
         self._owner.start(self._start_traffic(cluster, gateway_port, number), "traffic")
@@ -74,12 +74,12 @@ class Composition:
             self._owner.start(internet.keep(self._system, self._network, log_file, self._clock), "internet")
         progress("nodes")
         await cluster.start_nodes(self._gate)
-        port = int(cluster.server.rpartition(":")[2])
         self._settings.pop("slices", None)
         return {
             "slice": number,
             "internet": self._network is None or not internet.missing(),
-            "api_port": port,
+            "dns_problem": cluster.dns_problem,
+            "api_port": api_port,
             "gateway_port": gateway_port,
             "api_server": cluster.server,
             "gateway": f"http://127.0.0.1:{gateway_port}",
@@ -100,7 +100,7 @@ class Composition:
             ) from error
         return int(name.rpartition("-")[2])
 
-    def _boot_settings(self, number: int) -> BootSettings:
+    def _boot_settings(self, number: int, api_port: int) -> BootSettings:
         s = self._settings
         return BootSettings(
             name=self._home.name,
@@ -108,7 +108,7 @@ class Composition:
             images=self._home.images,
             socket=self._home.socket,
             slice=number,
-            api_port=s["api_port"],
+            api_port=api_port,
             nodes=[f"node-{i}" for i in range(s["nodes"])],
             fake_nodes=s["fake_nodes"],
             node_grace=s["node_grace"],
@@ -119,26 +119,8 @@ class Composition:
         )
 
     async def _gateway_port(self) -> int:
-        """The port the gateway had before, the one asked for, or the first free one. It is leased: a proxy listens only once there
-        is something to serve, and until then another cluster would find it free."""
-        wanted = int(self._settings["gateway_port"])
         edge = self._system.processes().get("envoy-border" if self._network else "envoy-edge")
-        candidates: Iterable[int] = [wanted] if wanted else range(FIRST_GATEWAY_PORT, FIRST_GATEWAY_PORT + 2000)
-        ours = bool(wanted and edge is not None and edge.alive)
-        for port in candidates:
-            if not ours and not _free(port):
-                continue
-            try:
-                name = await self._system.lease("gateway", [f"lateen-gateway-{port}"])
-            except FailedError:
-                continue
-            return int(name.rpartition("-")[2])
-        if wanted:
-            raise InputError(
-                f"port {wanted} of 127.0.0.1, wanted for the gateway, is taken",
-                hint="stop what listens there, or choose another with --gateway-port",
-            )
-        raise InputError("no free port for the gateway", hint="name one with --gateway-port")
+        return await choose_port(GATEWAY, self._settings, self._system, ours=edge is not None and edge.alive)
 
     async def _start_traffic(self, cluster: Cluster, gateway_port: int, number: int) -> None:
         """Import, install the kinds, start the proxies. Beside the nodes, because the imports alone take a third of a second."""
@@ -181,16 +163,6 @@ class Composition:
         if self._network is not None:
             self._network.close()
         await self._system.stop(seconds=5.0)
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections do not count, listeners do
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def _import_traffic() -> Any:

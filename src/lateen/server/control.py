@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from lateen.errors import DeadlineError, FailedError, InputError
@@ -174,15 +175,29 @@ def stop(cluster: ClusterHome, seconds: float = 60.0, progress: Progress = lambd
     if pid is not None:
         progress("stopping the daemon")
         os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + seconds
-        while running_pid(cluster) is not None:
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-                break
-            time.sleep(0.01)  # noqa: TID251 - see wait_ready
+        _wait_gone(pid, seconds)
     stopped = _stop_shims(cluster, progress) or pid is not None
     cluster.remove_sockets()
     return stopped
+
+
+def _wait_gone(pid: int, seconds: float) -> None:
+    """Until the process itself has ended, not only let its lock go; after ``seconds`` it is killed."""
+    deadline = time.monotonic() + seconds
+    while _alive(pid):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            return
+        time.sleep(0.01)  # noqa: TID251 - see wait_ready
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits for its parent to ask how it ended does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def _stop_shims(cluster: ClusterHome, progress: Progress) -> bool:

@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -190,10 +190,17 @@ def _settings(home: ClusterHome, options: argparse.Namespace) -> dict[str, Any]:
                 f"cluster {home.name} has the network {settings['network']}, and its objects have addresses of that",
                 hint=f"run `lateen cluster reset --name {home.name}` to begin anew with --network {options.network}",
             )
+    settings["fixed"] = sorted(_fixed(kept, options))
     settings |= {k: v for k, v in vars(options).items() if k not in ("name", "report_fd") and v is not None}
     if "slice" not in settings:
         settings["slices"] = _preferred_slices(home)
     return settings
+
+
+def _fixed(kept: Mapping[str, Any], options: argparse.Namespace) -> set[str]:
+    """The ports that somebody asked for, now or before: the cluster never takes another one instead."""
+    asked = {name: getattr(options, name) for name in ("api_port", "gateway_port")}
+    return {name for name, port in asked.items() if port or (port is None and name in kept.get("fixed", ()))}
 
 
 def _preferred_slices(home: ClusterHome) -> list[int]:

@@ -53,6 +53,15 @@ def rolling(**fields: Any) -> dict[str, Any]:
     return {"type": "RollingUpdate", "rollingUpdate": fields}
 
 
+def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    main = POD["containers"][0] | ({"securityContext": container} if container else {})  # type: ignore[operator]
+    return made("Pod", POD | {"restartPolicy": "Always", "containers": [main], **spec})
+
+
+def sysctl(name: str, **spec: Any) -> dict[str, Any]:
+    return pod(securityContext={"sysctls": [{"name": name, "value": "1"}]}, **spec)
+
+
 RULE = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}}
 CASES = {
@@ -91,6 +100,20 @@ CASES = {
         "NetworkPolicy", {"podSelector": {}, "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}]}]}
     ),
     "spec.leaseDurationSeconds": made("Lease", {"leaseDurationSeconds": -1}),
+    "spec.containers[0].securityContext": pod({"privileged": True, "allowPrivilegeEscalation": False}),
+    "spec.containers[0].securityContext.runAsUser": pod({"runAsUser": -1}),
+    "spec.containers[0].securityContext.seccompProfile.localhostProfile": pod({"seccompProfile": {"type": "Localhost"}}),
+    "spec.securityContext.seccompProfile.localhostProfile": pod(
+        securityContext={"seccompProfile": {"type": "Localhost", "localhostProfile": "/etc/x"}}
+    ),
+    "spec.securityContext.appArmorProfile.type": pod(securityContext={"appArmorProfile": {"type": "Foo"}}),
+    "spec.securityContext.supplementalGroups[1]": pod(securityContext={"supplementalGroups": [0, 2**31]}),
+    "spec.securityContext.fsGroupChangePolicy": pod(securityContext={"fsGroupChangePolicy": "Never"}),
+    "spec.securityContext.sysctls[0].name": sysctl("net.core.somaxconn", hostNetwork=True),
+    "spec.dnsConfig": pod(dnsPolicy="None"),
+    "spec.dnsConfig.nameservers": pod(dnsPolicy="None", dnsConfig={"searches": ["a.b"]}),
+    "spec.dnsConfig.nameservers[0]": pod(dnsConfig={"nameservers": ["nope"]}),
+    "spec.dnsConfig.options[0]": pod(dnsConfig={"options": [{"value": "2"}]}),
     "data[a]": made("Secret", data={"a": "###"}, type="Opaque"),
 }
 
@@ -112,6 +135,8 @@ GOOD = (
     ),
     made("LimitRange", {"limits": [{"type": "Container", "min": {"cpu": "1"}, "default": {"cpu": "2"}, "max": {"cpu": "2"}}]}),
     made("NetworkPolicy", {"podSelector": {}, "ingress": [{}], "policyTypes": ["Ingress", "Egress"]}),
+    pod({"privileged": True}, dnsPolicy="None", dnsConfig={"nameservers": ["1.1.1.1"], "searches": ["a.b.", "x_y.b", "."]}),
+    sysctl("net/ipv4/ip_local_port_range"),
     made("Secret", data={"a": "aGk="}, type="Opaque"),
     made("Lease", {"leaseDurationSeconds": 15}),
     made("Node", {"taints": [{"key": "a", "effect": "NoExecute"}]}),

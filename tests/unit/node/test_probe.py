@@ -109,6 +109,6 @@ async def test_grpc_health() -> None:
     try:
         assert (await ask()).ok
         assert (await ask(service="shop")).message == 'service unhealthy (responded with "NOT_SERVING")'
-        assert "NOT_FOUND: unknown service" in (await ask(service="x" * 200)).message
+        assert "code = NotFound desc = unknown service" in (await ask(service="x" * 200)).message
     finally:
         await server.stop(None)

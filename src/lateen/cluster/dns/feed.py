@@ -26,6 +26,7 @@ from lateen.cluster.dns.teller import Teller
 from lateen.errors import AlreadyExistsError, LateenError
 from lateen.kube.meta import Key, Object, key_of, labels_of, meta
 from lateen.kube.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
+from lateen.reconcile.events import Recorder
 from lateen.shim.client import ShimClient, Spawn
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ _CONTRACT = {"lateen.dev/contract": "1"}
 _AGAIN = Backoff(first=0.02, most=5.0)
 _PACE = 0.005  # seconds between two lines: a burst of endpoints becomes a few
 _STARTS, _STEP = 10.0, 0.01
+_PATIENCE = 4  # failures in a row until nobody waits for it any more
 _LOOK = 1.0  # seconds: whether the network is still the one where the server listens
 Opener = Callable[[str, str], Awaitable[socket.socket]]
 
@@ -53,7 +55,7 @@ class DnsSettings:
 
 
 class DnsFeed:
-    """``address`` is where pods ask, once ``install`` has returned."""
+    """``address`` is where pods ask, once ``install`` has returned; ``problem`` says why nobody answers there, if so."""
 
     def __init__(self, settings: DnsSettings, *, client: Client, informers: InformerSet, shim: ShimClient, clock: Clock) -> None:
         self._settings, self._client, self._shim, self._clock = settings, client, shim, clock
@@ -63,7 +65,9 @@ class DnsFeed:
         self._namespaces_dirty = False
         self._changed = asyncio.Event()
         self._served = asyncio.Event()
-        self.address = ""
+        self._recorder = Recorder(client, clock, component="lateen-dns")
+        self._failures = 0
+        self.address, self.problem = "", ""
 
     async def install(self, address: str) -> str:
         """Make the Service, at ``address`` unless it has another already; its address."""
@@ -75,9 +79,9 @@ class DnsFeed:
         return self.address
 
     async def ready(self) -> None:
-        """Return once the server answers with everything there was, or some seconds later without it."""
+        """Return once the server answers with everything there was, or without it when that does not get better."""
         deadline = self._clock.monotonic() + _STARTS
-        while not self._served.is_set() and self._clock.monotonic() < deadline:
+        while not self._served.is_set() and self._failures < _PATIENCE and self._clock.monotonic() < deadline:
             await self._clock.sleep(_STEP)
 
     async def run(self) -> None:
@@ -88,15 +92,41 @@ class DnsFeed:
         self._services.subscribe(lambda old, new: self._touch(key_of(o) for o in (old, new) if o))
         self._slices.subscribe(lambda old, new: self._touch(k for o in (old, new) if o for k in _service_of(o)))
         self._namespaces.subscribe(self._namespace)
-        failures = 0
-        while True:
-            since = self._clock.monotonic()
-            try:
-                await self._session()
-            except (LateenError, OSError) as error:
-                failures = 0 if self._clock.monotonic() - since > _AGAIN.most else failures + 1
-                log.warning("DNS: %s", error)
-                await self._clock.sleep(_AGAIN.delay(failures))
+        async with TaskOwner("dns events") as owner:
+            self._recorder.start(owner)
+            while True:
+                since = self._clock.monotonic()
+                try:
+                    await self._session()
+                except (LateenError, OSError) as error:
+                    self._failures = 0 if self._clock.monotonic() - since > _AGAIN.most else self._failures + 1
+                    self._note(self._words(error))
+                    await self._clock.sleep(_AGAIN.delay(self._failures))
+
+    def _words(self, error: Exception) -> str:
+        """Why there is no DNS: what the server said last, if it has ended."""
+        process = self._shim.processes().get(ID)
+        if process is None or process.alive:
+            return str(error)
+        try:
+            said = self._settings.log.read_text(errors="replace").strip().splitlines()[-1:]
+        except OSError:
+            said = []
+        return said[0] if said else process.message or str(error)
+
+    def _note(self, problem: str) -> None:
+        """Say once what is wrong: in the log, and on the Service after more than one try."""
+        if problem == self.problem or self._failures < 2:
+            return
+        self.problem = problem
+        log.warning("there is no DNS: %s", problem)
+        self._recorder.warning(kube_dns(self.address), "DNSUnavailable", f"pods can look up no names: {problem}")
+
+    def _well(self) -> None:
+        self._served.set()
+        if self.problem:
+            self.problem = ""
+            self._recorder.normal(kube_dns(self.address), "DNSReady", f"names are answered at {self.address}")
 
     def _touch(self, keys: Iterable[Key]) -> None:
         self._dirty.update(dict.fromkeys(keys))
@@ -117,7 +147,7 @@ class DnsFeed:
                 owner.start(self._wake_when_moved(), "moved")
                 self._dirty.clear()
                 await self._tell(teller, self._everything())
-                self._served.set()
+                self._well()
                 while True:
                     await self._changed.wait()
                     await self._clock.sleep(_PACE)

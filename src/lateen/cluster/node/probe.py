@@ -177,10 +177,21 @@ async def _grpc(grpc_probe: Mapping[str, Any], access: Access, seconds: float) -
         async with _doorway(access, int(grpc_probe["port"])) as door, grpc.aio.insecure_channel(door) as channel:
             answer: bytes = await channel.unary_unary("/grpc.health.v1.Health/Check")(request, timeout=seconds)
     except grpc.aio.AioRpcError as error:
-        return Result(False, f'error: rpc to "{address}" failed: {error.code().name}: {error.details()}')
+        return Result(False, _grpc_words(error.code().name, error.details() or "", address, seconds))
     if answer[:2] == b"\x08\x01":
         return Result(True)
     return Result(False, 'service unhealthy (responded with "NOT_SERVING")')
+
+
+def _grpc_words(code: str, details: str, address: str, seconds: float) -> str:
+    if code == "UNAVAILABLE":
+        return f'timeout: failed to connect service "{address}" within {seconds:g}s: context deadline exceeded'
+    if code == "DEADLINE_EXCEEDED":
+        return f"error: health rpc did not complete within {seconds:g}s: {details}"
+    if code == "UNIMPLEMENTED":
+        return f"error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {details}"
+    camel = "".join(word.capitalize() for word in code.split("_"))
+    return f"error: health rpc probe failed: rpc error: code = {camel} desc = {details}"
 
 
 def _varint(number: int) -> bytes:

@@ -9,6 +9,7 @@ from lateen.kube.meta import Object
 from lateen.kube.validation.base import Errors, amount, entries, follows, needed, one_of, unique
 from lateen.kube.validation.errors import forbidden, invalid, not_found, required
 from lateen.kube.validation.probes import lifecycle, probe
+from lateen.kube.validation.security import container_security
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL = ("Always", "IfNotPresent", "Never")
@@ -58,6 +59,7 @@ def container(container: Object, at: str, volumes: Collection[str]) -> Errors:
         yield from _mounts(container, at, volumes)
     if container.get("resources"):
         yield from resources(container["resources"], f"{at}.resources")
+    yield from container_security(container, at)
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(name) is not None:
             yield from probe(container[name], f"{at}.{name}", once=name != "readinessProbe")

@@ -9,12 +9,13 @@ from lateen.kube.meta import Object
 from lateen.kube.validation import ephemeral
 from lateen.kube.validation.base import Errors, entries, follows, label_map, metadata, non_negative, one_of
 from lateen.kube.validation.containers import containers
+from lateen.kube.validation.dns import dns
 from lateen.kube.validation.errors import forbidden, invalid
 from lateen.kube.validation.scheduling import scheduling
+from lateen.kube.validation.security import pod_security
 from lateen.kube.validation.volumes import volumes
 
 _RESTART = ("Always", "OnFailure", "Never")
-_DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _DEADLINE_MAX = 2**31 - 1
 _NAMES = {"serviceAccountName": names.dns_subdomain, "nodeName": names.dns_subdomain, "priorityClassName": names.dns_subdomain}
 _LABELS = {"hostname": names.dns_label, "subdomain": names.dns_label}
@@ -58,7 +59,8 @@ def pod_spec(spec: Object, at: str) -> Errors:
     yield from volumes(spec, at)
     yield from containers(spec, at, {v.get("name") for v in spec.get("volumes") or ()})
     yield from one_of(spec, "restartPolicy", at, _RESTART)
-    yield from one_of(spec, "dnsPolicy", at, _DNS)
+    yield from dns(spec, at)
+    yield from pod_security(spec, at)
     yield from non_negative(spec, at, "terminationGracePeriodSeconds")
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= _DEADLINE_MAX:
