@@ -190,13 +190,17 @@ async def test_the_last_pod_serves_until_its_replacement_does(rig: Rig) -> None:
 
 
 async def test_the_last_pod_without_replacement_is_withdrawn(rig: Rig) -> None:
-    await rig.service("shop")
+    url = await rig.service("shop")
     old = await rig.pod("shop")
     await admit(rig, old)
+    assert (await rig.get(url + "/"))[0] == 200
     old.state["terminating"] = True
     await rig.slice("shop")
     async with asyncio.timeout(2):
         await rig.traffic.gate.withdraw(old.object)
+    served = old.served
+    assert (await rig.get(url + "/"))[0] == 503
+    assert old.served == served
 
 
 async def test_a_request_under_way_holds_its_pod(rig: Rig) -> None:

@@ -90,13 +90,14 @@ def remove(
     from lateen.images.prune import prune
 
     here = store()
+    missing = [name for name in dict.fromkeys(names) if not here.named(name)]
     gone = here.untag(names)
     for name in gone:
         say(f"removed {name}")
     freed = prune(here)
     say(f"freed {size(freed.bytes)}")
-    if len(gone) < len(set(names)):
-        raise FailedError(f"{len(set(names)) - len(gone)} of the names are not in the store; see `lateen image list`")
+    if missing:
+        raise FailedError(f"not in the store: {', '.join(missing)}; see `lateen image list`")
 
 
 def _found(here: ImageStore, name: str) -> Image:

@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ import orjson
 from lateen.errors import FailedError
 from lateen.images import platform
 from lateen.images.reference import Digest, Reference, parse
+from lateen.images.unpack import unpack
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -102,6 +102,11 @@ class ImageStore:
         kind = orjson.loads(data).get("mediaType", MANIFEST)
         self._point(names, {"mediaType": kind, "digest": image.digest, "size": len(data)}, {PULLED: pulled} if pulled else {})
 
+    def named(self, name: str) -> bool:
+        """Whether an image goes by this name."""
+        wanted = _full(parse(name))
+        return any((n := _name(m)) and _full(parse(n)) == wanted for m in self._index()["manifests"])
+
     def untag(self, names: Sequence[str]) -> list[str]:
         """Forget names; those that were known. What nothing points to any more stays until ``prune``."""
         wanted = {_full(parse(name)) for name in names}
@@ -148,7 +153,7 @@ class ImageStore:
             scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpack-"))
             try:
                 for layer in image.layers:
-                    unpack_layer(self.verified(layer), scratch)
+                    unpack(self.verified(layer), scratch, stacked=False)
                 scratch.chmod(0o755)
                 _rename_once(scratch, target)
             finally:
@@ -279,67 +284,6 @@ def write_atomic(target: Path, data: bytes) -> None:
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise
-
-
-def unpack_layer(blob: Path, target: Path) -> None:
-    """Apply one layer: whiteouts first (OCI image spec, layer.md), then its files, never outside ``target``. FailedError."""
-    with tarfile.open(blob) as layer:
-        members = layer.getmembers()
-        for member in members:
-            _whiteout(target, member.name)
-        for member in members:
-            if not Path(member.name).name.startswith(".wh."):
-                _extract(layer, member, target)
-
-
-def _extract(layer: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    """One entry, owned by us. By hand, because tarfile's filters came only with Python 3.11.4; devices are left out."""
-    place = target / member.name
-    if place == target:
-        return  # `./`, as `tar -C folder .` writes it
-    parent = place.parent.resolve()
-    if ".." in Path(member.name).parts or not parent.is_relative_to(target.resolve()):
-        raise FailedError(f"the layer has an entry outside of its root: {member.name}")
-    parent.mkdir(parents=True, exist_ok=True)
-    if member.isdir():
-        if place.is_symlink():
-            place.unlink()
-        place.mkdir(exist_ok=True)
-        place.chmod((member.mode & 0o777) | 0o700)
-        return
-    if place.is_symlink() or place.exists():
-        place.unlink()
-    if member.issym():
-        place.symlink_to(member.linkname)  # absolute ones are right in an image: they are resolved inside its root
-    elif member.islnk():
-        source = (target / member.linkname).resolve()
-        if not source.is_relative_to(target.resolve()):
-            raise FailedError(f"the layer links outside of its root: {member.name}")
-        os.link(source, place)
-    elif member.isreg():
-        content = layer.extractfile(member)
-        with place.open("wb") as file:
-            if content is not None:
-                shutil.copyfileobj(content, file)
-        place.chmod((member.mode & 0o777) | 0o400)
-
-
-def _whiteout(target: Path, name: str) -> None:
-    path = Path(name)
-    if not path.name.startswith(".wh."):
-        return
-    folder = target / path.parent
-    if not folder.resolve().is_relative_to(target.resolve()):
-        return
-    if path.name == ".wh..wh..opq":
-        victims = list(folder.iterdir()) if folder.is_dir() else []
-    else:
-        victims = [folder / path.name.removeprefix(".wh.")]
-    for victim in victims:
-        if victim.is_dir() and not victim.is_symlink():
-            shutil.rmtree(victim)
-        else:
-            victim.unlink(missing_ok=True)
 
 
 def _rename_once(scratch: Path, target: Path) -> None:

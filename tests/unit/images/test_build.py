@@ -7,8 +7,9 @@ import pytest
 from lateen.errors import FailedError, InputError
 from lateen.images import base, layers, source
 from lateen.images.build import BuildRequest, build
-from lateen.images.layout import LAYER, ImageStore, unpack_layer
+from lateen.images.layout import LAYER, ImageStore
 from lateen.images.reference import parse
+from lateen.images.unpack import unpack
 
 
 @pytest.fixture
@@ -85,12 +86,12 @@ def test_whiteouts_remove_and_a_layer_cannot_leave_its_root(tmp_path: Path) -> N
     blob = tmp_path / "layer.tar"
     with tarfile.open(blob, "w") as tar:
         tar.addfile(tarfile.TarInfo("etc/.wh.old"))
-    unpack_layer(blob, root)
+    unpack(blob, root, stacked=False)
     assert not (root / "etc/old").exists()
     with tarfile.open(blob, "w") as tar:
         tar.addfile(tarfile.TarInfo("../outside"))
     with pytest.raises(FailedError, match="outside of its root"):
-        unpack_layer(blob, root)
+        unpack(blob, root, stacked=False)
 
 
 def test_a_layer_may_name_its_root(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_a_layer_may_name_its_root(tmp_path: Path) -> None:
         root.type, root.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(root)
         tar.addfile(tarfile.TarInfo("./here"))
-    unpack_layer(blob, tmp_path / "root")
+    unpack(blob, tmp_path / "root", stacked=False)
     assert (tmp_path / "root/here").exists()
     store = ImageStore(tmp_path / "store")
     config = {"os": "linux", "config": {}, "rootfs": {"diff_ids": ["sha256:" + hashlib.sha256(blob.read_bytes()).hexdigest()]}}
