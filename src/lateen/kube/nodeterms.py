@@ -59,9 +59,12 @@ def tolerates(toleration: Json, taint: Json) -> bool:
         return False
     if toleration.get("key") and toleration["key"] != taint["key"]:
         return False
-    if (toleration.get("operator") or "Equal") == "Exists":
+    operator, wanted, given = toleration.get("operator") or "Equal", toleration.get("value") or "", taint.get("value") or ""
+    if operator == "Exists":
         return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
+    if operator in ("Gt", "Lt"):  # the taint's number against the toleration's
+        return bool(toleration.get("key")) and _compare(operator, given, (wanted,))
+    return bool(toleration.get("key")) and given == wanted
 
 
 def untolerated(taints: Sequence[Json], tolerations: Sequence[Json], *effects: str) -> list[Json]:

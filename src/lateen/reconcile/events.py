@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ _BURST, _REFILL_SECONDS = 25, 300.0
 
 
 class _Same(NamedTuple):
+    component: str
     uid: str
     type: str
     reason: str
@@ -59,15 +61,35 @@ class _Bucket:
     last: float
 
 
-class Recorder:
+class Voice:
+    """What one component has to say."""
+
+    def __init__(self, record: Callable[[str, Object, str, str, str, str], None], component: str) -> None:
+        self._say, self.component = record, component
+
+    def normal(self, obj: Object, reason: str, message: str, *, field: str = "") -> None:
+        """Something went as it should."""
+        self._say(self.component, obj, "Normal", reason, message, field)
+
+    def warning(self, obj: Object, reason: str, message: str, *, field: str = "") -> None:
+        """Something a person may have to look at."""
+        self._say(self.component, obj, "Warning", reason, message, field)
+
+    def named(self, component: str) -> Voice:
+        """The same recorder for another component."""
+        return Voice(self._say, component)
+
+
+class Recorder(Voice):
     """Records events as ``component`` (on ``host``, for node agents). ``dropped`` counts what the limits kept back."""
 
     def __init__(self, client: Client, clock: Clock, *, component: str, host: str = "") -> None:
-        self._client, self._clock, self.component, self.host = client, clock, component, host
+        super().__init__(self._record, component)
+        self._client, self._clock, self.host = client, clock, host
         self._buffer: deque[_Pending] = deque()
         self._sent: OrderedDict[_Same, _Sent] = OrderedDict()
         self._similar: OrderedDict[_Same, _Similar] = OrderedDict()
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
         self._owner: TaskOwner | None = None
         self._draining = False
         self._sequence = 0
@@ -78,18 +100,10 @@ class Recorder:
         self._owner = owner
         self._kick()
 
-    def normal(self, obj: Object, reason: str, message: str, *, field: str = "") -> None:
-        """Something went as it should."""
-        self._record(obj, "Normal", reason, message, field)
-
-    def warning(self, obj: Object, reason: str, message: str, *, field: str = "") -> None:
-        """Something a person may have to look at."""
-        self._record(obj, "Warning", reason, message, field)
-
-    def _record(self, obj: Object, kind: str, reason: str, message: str, field: str) -> None:
+    def _record(self, component: str, obj: Object, kind: str, reason: str, message: str, field: str) -> None:
         who = uid_of(obj) or f"{obj.get('kind')}/{key_of(obj)}"
-        same, text = self._combined(_Same(who, kind, reason, message[:1024], field))
-        if len(self._buffer) >= _BUFFER or not self._allowed(same.uid):
+        same, text = self._combined(_Same(component, who, kind, reason, message[:1024], field))
+        if len(self._buffer) >= _BUFFER or not self._allowed(same):
             self.dropped += 1
             return
         self._buffer.append(_Pending(same, text, _reference(obj, field), timestamp(self._clock.now())))
@@ -109,10 +123,11 @@ class Recorder:
             return same, same.message
         return shape, f"(combined from similar events): {same.message}"
 
-    def _allowed(self, uid: str) -> bool:
+    def _allowed(self, same: _Same) -> bool:
         now = self._clock.monotonic()
-        bucket = self._buckets.setdefault(uid, _Bucket(_BURST, now))
-        self._buckets.move_to_end(uid)
+        source = (same.component, same.uid)
+        bucket = self._buckets.setdefault(source, _Bucket(_BURST, now))
+        self._buckets.move_to_end(source)
         _bound(self._buckets)
         bucket.tokens = min(_BURST, bucket.tokens + (now - bucket.last) / _REFILL_SECONDS)
         bucket.last = now
@@ -163,7 +178,7 @@ class Recorder:
         stamp = f"{int(self._clock.now().timestamp() * 1e6):x}{self._sequence % 0x10000:04x}"
         name = f"{reference['name'][:200]}.{stamp}"
         said = same._replace(message=text)
-        await self._client.create(EVENTS, _event(name, namespace, said, reference, moment, self.component, self.host))
+        await self._client.create(EVENTS, _event(name, namespace, said, reference, moment, self.host))
         self._sent[same] = _Sent(name, namespace, 1)
         _bound(self._sent)
 
@@ -188,7 +203,7 @@ def _reference(obj: Object, field: str) -> Object:
     return {k: v for k, v in reference.items() if v}
 
 
-def _event(name: str, namespace: str, same: _Same, reference: Object, moment: str, component: str, host: str) -> Object:
+def _event(name: str, namespace: str, same: _Same, reference: Object, moment: str, host: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -197,10 +212,10 @@ def _event(name: str, namespace: str, same: _Same, reference: Object, moment: st
         "type": same.type,
         "reason": same.reason,
         "message": same.message,
-        "source": {"component": component} | ({"host": host} if host else {}),
+        "source": {"component": same.component} | ({"host": host} if host else {}),
         "firstTimestamp": moment,
         "lastTimestamp": moment,
         "count": 1,
-        "reportingComponent": component,
+        "reportingComponent": same.component,
         "reportingInstance": host,
     }

@@ -258,3 +258,11 @@ def test_counts() -> None:
         "availableReplicas": 3,
         "unavailableReplicas": 2,
     }
+
+
+def test_pods_that_are_going_are_told_where_every_set_tells() -> None:
+    sets = [replica_set("new", 3), replica_set("old", 2)]
+    sets[0]["status"]["terminatingReplicas"] = 0
+    assert "terminatingReplicas" not in plan.counted_status(deployment(4), sets, NOW)
+    sets[1]["status"]["terminatingReplicas"] = 2
+    assert plan.counted_status(deployment(4), sets, NOW)["terminatingReplicas"] == 2

@@ -175,6 +175,8 @@ def test_available_pods_have_been_ready_for_long_enough() -> None:
         "observedGeneration": 3,
     }
     assert replicaset.soonest_available(pods, 10, NOW) == 6
+    ending = replicaset.new_status({"metadata": {}, "spec": spec}, [], None, NOW, ending=2)
+    assert ending == {"replicas": 0, "terminatingReplicas": 2}
 
 
 @pytest.mark.parametrize(
@@ -218,10 +220,19 @@ def taint(key: str, seconds: float = 0, effect: str = "NoExecute") -> Object:
         ([{"key": "k", "operator": "Equal", "value": "v"}], 0),
         ([{"key": "k", "operator": "Exists", "tolerationSeconds": 300}], 290),
         ([{"key": "k", "operator": "Exists", "tolerationSeconds": 5}], -5),
+        ([{"operator": "Exists", "tolerationSeconds": 60}, {"key": "k", "operator": "Exists"}], 50),  # the first that covers it
+        ([{"key": "k", "operator": "Exists"}, {"operator": "Exists", "tolerationSeconds": 60}], None),
     ],
 )
 def test_how_long_a_pod_may_stay(tolerations: list[Object], left: float | None) -> None:
     assert node.toleration_left({"spec": {"tolerations": tolerations}}, [taint("k", 10)], NOW) == left
+
+
+def test_of_several_taints_the_shortest_time_counts() -> None:
+    tolerations = [{"key": k, "operator": "Exists", "tolerationSeconds": s} for k, s in (("k", 300), ("l", 60), ("m", None))]
+    taints = [taint("k", 280), taint("l", 10), taint("m")]
+    assert node.toleration_left({"spec": {"tolerations": tolerations}}, taints, NOW) == 20
+    assert node.toleration_left({"spec": {"tolerations": tolerations}}, [*taints, taint("n")], NOW) == 0
 
 
 def test_taints_follow_conditions_and_foreign_ones_stay() -> None:

@@ -126,6 +126,17 @@ async def test_repeated_events_are_counted(client: Client) -> None:
     assert event["source"] == {"component": "test"}
 
 
+async def test_everybody_speaks_by_their_own_name(client: Client) -> None:
+    def record(recorder: Recorder) -> None:
+        recorder.named("job-controller").normal(config(uid="u"), "Same", "text")
+        recorder.named("cronjob-controller").normal(config(uid="u"), "Same", "text")
+
+    await sent(client, VirtualClock(), record)
+    found = await events(client)
+    assert {e["source"]["component"] for e in found} == {"job-controller", "cronjob-controller"}
+    assert all(e["reportingComponent"] == e["source"]["component"] for e in found)
+
+
 async def test_a_flood_becomes_few_events(client: Client) -> None:
     def record(recorder: Recorder) -> None:
         for i in range(1000):

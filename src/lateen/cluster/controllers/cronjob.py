@@ -25,6 +25,7 @@ _SLACK = 0.1  # seconds: to look again a moment too late is better than a moment
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by CronJobs and their Jobs."""
+    kit = kit.named("cronjob-controller")
     return Controller(
         name="cronjob",
         reconciler=CronJobReconciler(kit),

@@ -22,6 +22,7 @@ _FIRST_BACKOFF, _MOST_BACKOFF = 1.0, 900.0  # seconds between two replacements o
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by DaemonSets, their pods, and changes of nodes that matter to placing."""
+    kit = kit.named("daemonset-controller")
     reconciler = DaemonSetReconciler(kit)
     return Controller(
         name="daemonset",

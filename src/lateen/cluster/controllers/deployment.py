@@ -16,6 +16,7 @@ from lateen.reconcile import DONE, Controller, Result, Source
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by Deployments, their ReplicaSets, and (for Recreate) the end of pods."""
+    kit = kit.named("deployment-controller")
     reconciler = DeploymentReconciler(kit)
     return Controller(
         name="deployment",

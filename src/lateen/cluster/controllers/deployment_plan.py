@@ -293,6 +293,8 @@ def counted_status(deployment: Object, sets: Sequence[Object], now: datetime) ->
         "unavailableReplicas": max(0, sum(spec_of(s).get("replicas", 1) for s in sets) - counts.available),
     }
     status = {k: v for k, v in status.items() if v}
+    if all("terminatingReplicas" in status_of(s) for s in sets):
+        status["terminatingReplicas"] = sum(status_of(s)["terminatingReplicas"] for s in sets)
     if old.get("collisionCount"):
         status["collisionCount"] = old["collisionCount"]
     conditions = _paused(deployment, old.get("conditions") or [], now)

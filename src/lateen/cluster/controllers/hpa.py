@@ -19,6 +19,7 @@ PERIOD = 15.0
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by autoscalers; the rest is time."""
+    kit = kit.named("horizontal-pod-autoscaler")
     return Controller(
         name="horizontalpodautoscaler",
         reconciler=HpaReconciler(kit),

@@ -21,6 +21,7 @@ _UNCOUNTED = ("succeeded", "failed")
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by Jobs and their pods."""
+    kit = kit.named("job-controller")
     return Controller(
         name="job",
         reconciler=JobReconciler(kit),

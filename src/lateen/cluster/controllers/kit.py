@@ -14,7 +14,7 @@ from lateen.client.discovery import Discovery
 from lateen.client.informer import Informer, InformerSet
 from lateen.kube.meta import Key, Object, condition, controller_of, key_of, meta, parse_time, timestamp, uid_of
 from lateen.kube.resources import PODS, Resource
-from lateen.reconcile.events import Recorder
+from lateen.reconcile.events import Voice
 
 BY_OWNER = "controller-uid"
 
@@ -43,7 +43,7 @@ class Kit:
     informers: InformerSet
     discovery: Discovery
     clock: Clock
-    recorder: Recorder
+    recorder: Voice
     settings: Settings
 
     def reading_own_writes(self) -> Self:
@@ -51,6 +51,10 @@ class Kit:
         changed."""
         client = Client(self.client.transport, field_manager=self.client.field_manager, on_write=self.informers.wrote)
         return replace(self, client=client)
+
+    def named(self, component: str) -> Self:
+        """The same for the controller that is known by this name where events are shown."""
+        return replace(self, recorder=self.recorder.named(component))
 
     def informer(self, resource: Resource) -> Informer:
         """The shared informer of a resource, all namespaces."""
@@ -93,6 +97,11 @@ def owner_key(kind: str) -> Any:
 def pod_active(pod: Object) -> bool:
     """Whether a pod still counts: not finished, not on its way out."""
     return not meta(pod).get("deletionTimestamp") and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def pod_ending(pod: Object) -> bool:
+    """Whether a pod is on its way out and not finished yet."""
+    return bool(meta(pod).get("deletionTimestamp")) and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
 
 
 async def disrupted(kit: Kit, pod: Object, *, reason: str, message: str, phase: str = "") -> None:

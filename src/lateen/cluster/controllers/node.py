@@ -25,6 +25,7 @@ from lateen.kube.meta import (
     timestamp,
     uid_of,
 )
+from lateen.kube.nodeterms import tolerates
 from lateen.kube.resources import LEASES, NODES, PODS
 from lateen.reconcile import DONE, Controller, Result, Source
 
@@ -40,6 +41,7 @@ _PRESSURES = {
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by Nodes; Leases are looked at when their time comes."""
+    kit = kit.named("node-controller")
     nodes = kit.informer(NODES)
 
     def placed(old: Object | None, new: Object | None) -> bool:
@@ -183,24 +185,14 @@ def _ready(node: Object) -> str:
 
 
 def toleration_left(pod: Object, taints: list[dict[str, Any]], now: datetime) -> float | None:
-    """Seconds that the pod still tolerates all ``taints``; 0 or less if it does not; None for ever."""
+    """Seconds that the pod still tolerates all ``taints``; 0 or less if it does not; None for ever. Of several tolerations that
+    cover a taint the first counts; of several taints the one whose time ends first."""
     lefts: list[float] = []
     for taint in taints:
-        fitting = [t for t in spec_of(pod).get("tolerations") or () if _tolerates(t, taint)]
-        if not fitting:
+        first = next((t for t in spec_of(pod).get("tolerations") or () if tolerates(t, taint)), None)
+        if first is None:
             return 0.0
-        limits = [t["tolerationSeconds"] for t in fitting if t.get("tolerationSeconds") is not None]
-        if len(limits) == len(fitting):
+        if (limit := first.get("tolerationSeconds")) is not None:
             added = parse_time(taint.get("timeAdded") or micro_timestamp(now))
-            lefts.append(min(limits) - (now - added).total_seconds())
+            lefts.append(limit - (now - added).total_seconds())
     return min(lefts, default=None)
-
-
-def _tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
-    if toleration.get("effect") not in (None, "", taint["effect"]):
-        return False
-    if toleration.get("key") not in (None, "", taint["key"]):
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    return toleration.get("key") == taint["key"] and (toleration.get("value") or "") == (taint.get("value") or "")

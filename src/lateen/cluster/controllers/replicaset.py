@@ -20,6 +20,7 @@ from lateen.cluster.controllers.kit import (
     owner_key,
     pod_active,
     pod_available,
+    pod_ending,
     pod_ready,
     ready_since,
     spec_of,
@@ -51,7 +52,7 @@ _PACE, _PACE_PER_POD = 0.01, 0.0002  # seconds
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by ReplicaSets and their pods."""
-    return controller_of_kind(kit, REPLICASETS, from_selector)
+    return controller_of_kind(kit.named("replicaset-controller"), REPLICASETS, from_selector)
 
 
 def controller_of_kind(kit: Kit, kind: Resource, selecting: Selecting) -> Controller:
@@ -113,7 +114,8 @@ class ReplicaSetReconciler:
             except (ApiError, TransportError) as error:
                 failure = error
             pods = [p for p in self._owned(replica_set) if pod_active(p) and uid_of(p) not in self._deleted]
-        wait = await self._status(self._sets.get(key) or replica_set, pods, failure)
+        ending = sum(map(pod_ending, self._owned(replica_set))) if self._kind == REPLICASETS else None
+        wait = await self._status(self._sets.get(key) or replica_set, pods, failure, ending)
         if failure is not None:
             raise failure
         return Result(wait)
@@ -192,10 +194,12 @@ class ReplicaSetReconciler:
             self._kit.recorder.warning(replica_set, f"Failed{verb.capitalize()}", f"Error {doing}: {failures[0]}")
             raise failures[0]
 
-    async def _status(self, replica_set: Object, pods: Sequence[Object], failure: LateenError | None) -> float | None:
+    async def _status(
+        self, replica_set: Object, pods: Sequence[Object], failure: LateenError | None, ending: int | None
+    ) -> float | None:
         """Write the status if it changed; seconds until the next pod may become available."""
         now = self._kit.clock.now()
-        status = new_status(replica_set, pods, failure, now)
+        status = new_status(replica_set, pods, failure, now, ending=ending)
         if status != status_of(replica_set):
             await self._kit.client.update_status(self._kind, {**replica_set, "status": status})
         min_ready = spec_of(replica_set).get("minReadySeconds") or 0
@@ -274,8 +278,10 @@ def _age_rank(now: datetime, since: datetime) -> int:
     return 1 + int(math.log2(1 + seconds)) if seconds > 0 else 1
 
 
-def new_status(replica_set: Object, pods: Sequence[Object], failure: LateenError | None, now: datetime) -> dict[str, Any]:
-    """The status the set should show."""
+def new_status(
+    replica_set: Object, pods: Sequence[Object], failure: LateenError | None, now: datetime, *, ending: int | None = None
+) -> dict[str, Any]:
+    """The status the set should show. ``ending``: pods on their way out, where the kind tells them."""
     spec, old = spec_of(replica_set), status_of(replica_set)
     wanted = (meta(spec["template"]).get("labels") or {}).items()
     min_ready = spec.get("minReadySeconds") or 0
@@ -285,6 +291,8 @@ def new_status(replica_set: Object, pods: Sequence[Object], failure: LateenError
         "availableReplicas": sum(pod_available(p, min_ready, now) for p in pods),
     }
     status: dict[str, Any] = {"replicas": len(pods), **{k: v for k, v in counts.items() if v}}
+    if ending is not None:
+        status["terminatingReplicas"] = ending
     if generation := meta(replica_set).get("generation"):
         status["observedGeneration"] = generation
     conditions = list(old.get("conditions") or ())

@@ -11,4 +11,4 @@ from lateen.reconcile import Controller
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by ReplicationControllers and their pods."""
-    return controller_of_kind(kit, REPLICATIONCONTROLLERS, from_map)
+    return controller_of_kind(kit.named("replication-controller"), REPLICATIONCONTROLLERS, from_map)

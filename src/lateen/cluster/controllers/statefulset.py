@@ -20,6 +20,7 @@ from lateen.reconcile import DONE, Controller, Result, Source
 
 def controller(kit: Kit) -> Controller:
     """The controller, fed by StatefulSets and their pods."""
+    kit = kit.named("statefulset-controller")
     return Controller(
         name="statefulset",
         reconciler=StatefulSetReconciler(kit),
