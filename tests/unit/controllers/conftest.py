@@ -91,7 +91,7 @@ async def world(client: Client, tmp_path: Path) -> AsyncIterator[World]:
         discovery=Discovery(client),
         clock=CLOCK,
         recorder=recorder,
-        settings=Settings(volumes=tmp_path / "volumes", root_ca="CA", node_grace=0.4),
+        settings=Settings(volumes=tmp_path / "volumes", root_ca="CA", node_grace=0.4, finished_pods=2),
     )
     world = World(client, informers)
     async with TaskOwner("test") as owner:

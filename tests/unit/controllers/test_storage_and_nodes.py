@@ -9,7 +9,7 @@ import pytest
 from lateen.aio.clock import SystemClock
 from lateen.cluster.controllers import eventexpiry
 from lateen.cluster.controllers.volumes import STANDARD
-from lateen.errors import ForbiddenError, NotFoundError
+from lateen.errors import AlreadyExistsError, ForbiddenError, NotFoundError
 from lateen.kube.meta import Object, condition, meta, micro_timestamp, timestamp
 from lateen.kube.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, NODES, PDBS, PODS, PVCS, PVS, STORAGECLASSES
 
@@ -220,26 +220,51 @@ async def node(world: World, name: str) -> None:
     await world.client.update_status(NODES, {**made, "status": status})
 
 
-async def test_a_silent_node_loses_its_pods(world: World) -> None:
-    await node(world, "n1")
-    try:
-        await world.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-node-lease"}})
-    except Exception:  # noqa: BLE001 - it may be there
-        pass
+async def leased(world: World, name: str, *, seconds: float = 0) -> None:
+    """The node renews its lease now; ``seconds``: and not for as long again."""
+    moment = micro_timestamp(CLOCK.now() + timedelta(seconds=seconds))
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-node-lease"}}
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": "n1", "namespace": "kube-node-lease"},
-        "spec": {"renewTime": micro_timestamp(CLOCK.now())},
+        "metadata": {"name": name, "namespace": "kube-node-lease"},
+        "spec": {"renewTime": moment},
     }
-    await world.client.create(LEASES, lease)
+    for resource, made in ((NAMESPACES, space), (LEASES, lease)):
+        try:
+            await world.client.create(resource, made)
+        except AlreadyExistsError:
+            pass
+    await world.client.patch(LEASES, name, {"spec": {"renewTime": moment}}, namespace="kube-node-lease")
+
+
+async def test_where_every_node_is_silent_nobody_loses_pods(world: World) -> None:
+    await node(world, "n1")
+    await world.client.create(PODS, pod("stays", "n1"))
+
+    async def taints() -> Any:
+        found = ((await world.client.get(NODES, "n1")).get("spec") or {}).get("taints") or ()
+        return {(t["key"], t["effect"]) for t in found}
+
+    async def unreachable() -> Any:
+        return await taints() == {("node.kubernetes.io/unreachable", "NoSchedule")}
+
+    await world.until(unreachable)
+    await CLOCK.sleep(0.5)
+    assert await unreachable()
+    assert "deletionTimestamp" not in (await world.client.get(PODS, "stays", "default"))["metadata"]
+
+
+async def test_a_silent_node_loses_its_pods(world: World) -> None:
+    for name, seconds in (("n0", 60), ("n1", 0)):
+        await node(world, name)
+        await leased(world, name, seconds=seconds)
     toleration = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}
     await world.client.create(PODS, pod("moves", "n1", tolerations=[toleration | {"tolerationSeconds": 0}]))
     await world.client.create(PODS, pod("stays", "n1", tolerations=[toleration]))
     for _ in range(12):  # alive for longer than the grace: nothing happens
         await CLOCK.sleep(0.05)
-        now = micro_timestamp(CLOCK.now())
-        await world.client.patch(LEASES, "n1", {"spec": {"renewTime": now}}, namespace="kube-node-lease")
+        await leased(world, "n1")
     found = condition((await world.client.get(NODES, "n1"))["status"]["conditions"], "Ready")
     assert found is not None
     assert found["status"] == "True"
@@ -257,7 +282,7 @@ async def test_a_silent_node_loses_its_pods(world: World) -> None:
     assert (found["status"], found["reason"]) == ("False", "NodeNotReady")
 
     ready = {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}  # it comes back
-    await world.client.patch(LEASES, "n1", {"spec": {"renewTime": micro_timestamp(CLOCK.now())}}, namespace="kube-node-lease")
+    await leased(world, "n1")
     await world.client.patch(NODES, "n1", {"status": ready}, subresource="status")
 
     async def clean() -> bool:
@@ -292,6 +317,37 @@ async def test_pods_of_a_deleted_node_go(world: World) -> None:
         return (found.get("reason"), status["phase"]) == ("DeletionByPodGC", "Failed")
 
     await world.until(said)
+
+
+async def test_pods_of_a_node_out_of_service_do_not_wait_for_it(world: World) -> None:
+    for name in ("n0", "n1"):
+        await node(world, name)
+        await leased(world, name, seconds=60)
+    for name, taints in (("n0", []), ("n1", [{"key": "node.kubernetes.io/out-of-service", "effect": "NoSchedule"}])):
+        held = pod(f"on-{name}", name)
+        held["metadata"]["finalizers"] = ["example.com/hold"]
+        await world.client.create(PODS, held)
+        lost = {"conditions": [{"type": "Ready", "status": "False" if taints else "True", "reason": "x"}]}
+        await world.client.patch(NODES, name, {"status": lost}, subresource="status")
+        await world.client.patch(NODES, name, {"spec": {"taints": taints}})
+        await world.client.delete(PODS, f"on-{name}", "default")
+
+    async def failed() -> Any:
+        return (await world.client.get(PODS, "on-n1", "default"))["status"]["phase"] == "Failed"
+
+    await world.until(failed)
+    assert (await world.client.get(PODS, "on-n0", "default"))["status"]["phase"] != "Failed"
+
+
+async def test_of_too_many_finished_pods_the_evicted_and_the_oldest_go(world: World) -> None:
+    world.hold_ready = True
+    for name, reason in (("a", ""), ("b", ""), ("c", "Evicted"), ("d", "")):
+        await world.client.create(PODS, pod(name))
+        if name != "d":
+            status = {"phase": "Failed", "reason": reason}
+            await world.client.patch(PODS, name, {"status": status}, namespace="default", subresource="status")
+    await gone(world, PODS, "c", "default")
+    assert {meta(p)["name"] for p in (await world.client.list(PODS, "default")).items} == {"a", "b", "d"}
 
 
 def owned(name: str, owner: Object, *, uid: str = "") -> Object:

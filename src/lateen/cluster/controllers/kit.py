@@ -33,6 +33,7 @@ class Settings:
     certify: Callable[[bytes, Sequence[str], float], bytes] = no_certificates
     node_grace: float = 40.0  # without a renewed Lease for so long, a node is not ready
     deletion_parallelism: int = 64
+    finished_pods: int = 12500  # how many are kept in the cluster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

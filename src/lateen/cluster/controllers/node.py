@@ -11,6 +11,7 @@ from typing import Any
 from lateen.aio.tasks import outcomes
 from lateen.cluster.controllers.kit import Kit, disrupted, pod_ready, spec_of, status_of
 from lateen.cluster.controllers.podgc import BY_NODE
+from lateen.cluster.controllers.zones import rates, zone_of
 from lateen.errors import ConflictError, NotFoundError
 from lateen.kube.meta import (
     Key,
@@ -31,6 +32,7 @@ from lateen.reconcile import DONE, Controller, Result, Source
 
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 LEASE_NAMESPACE = "kube-node-lease"
+_LOOK = 5.0  # seconds until a zone that keeps its pods is looked at again
 _PRESSURES = {
     "MemoryPressure": "node.kubernetes.io/memory-pressure",
     "DiskPressure": "node.kubernetes.io/disk-pressure",
@@ -80,12 +82,16 @@ class NodeReconciler:
         self._nodes, self._leases, self._pods = kit.informer(NODES), kit.informer(LEASES), kit.informer(PODS)
         self._pods.add_index(BY_NODE, lambda p: (n,) if (n := spec_of(p).get("nodeName")) else ())
         self._first_seen: dict[str, float] = {}
+        self._paces: dict[str, float] = {}  # per zone: when the next node's turn is
 
     async def reconcile(self, key: Key) -> Result:
         node = self._nodes.get(key)
         if node is None:
-            self._first_seen.pop(key.name, None)
+            if self._first_seen.pop(key.name, None) is not None:
+                self._say({"metadata": {"name": key.name}}, "RemovingNode", f"Removing Node {key.name} from Controller")
             return DONE
+        if key.name not in self._first_seen:
+            self._say(node, "RegisteredNode", f"Registered Node {key.name} in Controller")
         now = self._kit.clock.now()
         silent = self._silence(key.name, now)
         grace = self._kit.settings.node_grace
@@ -93,10 +99,15 @@ class NodeReconciler:
             if _ready(node) != "Unknown":
                 node = await self._unknown(node, now)
             await self._not_ready(key.name, now)
-        node = await self._taint(node, now)
+        node, turn = await self._taint(node, now)
         left = await self._evict(node, now)
         look = grace - silent if silent < grace else grace  # a node that comes back says so itself
-        return Result(max(0.1, min(look, left) if left is not None else look))
+        return Result(max(0.1, min(w for w in (look, turn, left) if w is not None)))
+
+    def _say(self, node: Object, reason: str, message: str) -> None:
+        name = meta(node)["name"]
+        about = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": uid_of(node) or name}}
+        self._kit.recorder.normal(about, reason, f"Node {name} event: {message}")
 
     def _silence(self, name: str, now: datetime) -> float:
         """Seconds since the node was last heard of; counted from our own start at most, because we may have been away."""
@@ -130,18 +141,37 @@ class NodeReconciler:
 
     async def _pod_not_ready(self, pod: Object, now: datetime) -> None:
         new = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+        self._kit.recorder.warning(pod, "NodeNotReady", "Node is not ready")
         conditions = set_condition(status_of(pod)["conditions"], new, now)
         try:
             await self._kit.client.update_status(PODS, {**pod, "status": {**status_of(pod), "conditions": conditions}})
         except (ConflictError, NotFoundError):
             return  # it changed or went: its next state is not ours to say
 
-    async def _taint(self, node: Object, now: datetime) -> Object:
-        wanted = taints_for(node, now)
-        if wanted == (spec_of(node).get("taints") or []):
-            return node
-        patch = {"spec": {"taints": wanted or None}, "metadata": {"resourceVersion": meta(node)["resourceVersion"]}}
-        return await self._kit.client.patch(NODES, meta(node)["name"], patch)
+    async def _taint(self, node: Object, now: datetime) -> tuple[Object, float | None]:
+        """The node with its taints as they should be; seconds until its pods may be driven out, if that has to wait."""
+        wanted, have = taints_for(node, now), spec_of(node).get("taints") or []
+        turn = self._turn(node) if any(map(_drives_out, wanted)) else None
+        if turn:
+            wanted = [t for t in wanted if not _drives_out(t)]
+        if wanted != have:
+            patch = {"spec": {"taints": wanted or None}, "metadata": {"resourceVersion": meta(node)["resourceVersion"]}}
+            node = await self._kit.client.patch(NODES, meta(node)["name"], patch)
+            if turn == 0 and not any(map(_drives_out, have)):
+                self._paces[zone_of(node)] = self._kit.clock.monotonic() + 1 / self._rates()[zone_of(node)]
+        return node, turn or None
+
+    def _turn(self, node: Object) -> float:
+        """Seconds until a silent node may lose its pods; 0 if it may now."""
+        found = self._rates()
+        if any(map(_drives_out, spec_of(node).get("taints") or ())) and any(found.values()):
+            return 0.0
+        if not found[zone_of(node)]:
+            return _LOOK
+        return max(0.0, self._paces.get(zone_of(node), 0.0) - self._kit.clock.monotonic())
+
+    def _rates(self) -> dict[str, float]:
+        return rates(self._nodes.list())
 
     async def _evict(self, node: Object, now: datetime) -> float | None:
         """Delete pods whose toleration of a NoExecute taint ended; seconds until the next one ends."""
@@ -156,7 +186,8 @@ class NodeReconciler:
         return min((left for _, left in lefts if left > 0), default=None)
 
     async def _delete(self, pod: Object) -> None:
-        self._kit.recorder.normal(pod, "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
+        recorder = self._kit.recorder.named("taint-eviction-controller")
+        recorder.normal(pod, "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
         try:
             message = "Taint manager: deleting due to NoExecute taint"
             await disrupted(self._kit, pod, reason="DeletionByTaintManager", message=message)
@@ -177,6 +208,10 @@ def taints_for(node: Object, now: datetime) -> list[dict[str, Any]]:
     kept = [t for t in spec_of(node).get("taints") or () if t["key"] not in ours or (t["key"], t["effect"]) in wanted]
     have = {(t["key"], t["effect"]) for t in kept}
     return kept + [{"key": k, "effect": e, "timeAdded": timestamp(now)} for k, e in wanted if (k, e) not in have]
+
+
+def _drives_out(taint: dict[str, Any]) -> bool:
+    return taint["key"] in (NOT_READY, UNREACHABLE) and taint["effect"] == "NoExecute"
 
 
 def _ready(node: Object) -> str:
