@@ -18,7 +18,7 @@ from lateen.apply.world import World
 from lateen.errors import ApiError, FailedError, ServerError, TransportError
 from lateen.kube.meta import Object, controller_of, meta, parse_time, uid_of
 
-_COALESCE, _SHARE = 0.005, 4  # seconds, and times what a judgement takes: one judgement for a burst of changes
+_COALESCE, _SHARE = 0.005, 9  # seconds, and times what a judgement takes: one judgement for a burst of changes
 _EVENT_SLACK = 2.0  # seconds that an event may be older than the apply: timestamps have whole ones
 
 _ASK_SERVER = 2.0  # seconds

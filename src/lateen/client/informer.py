@@ -107,6 +107,10 @@ class Informer:
         """The objects indexed under ``value``."""
         return list(self._indexes[name].get(value, {}).values())
 
+    def count(self, name: str, value: str) -> int:
+        """How many objects are indexed under ``value``."""
+        return len(self._indexes[name].get(value, ()))
+
     def subscribe(self, handler: Handler) -> None:
         """Call ``handler(old, new)`` for every difference; at once for what is known (old None), None as new for a deletion."""
         self._handlers.append(handler)

@@ -156,3 +156,26 @@ async def test_names_and_kinds_must_fit_the_path(client: Client) -> None:
         await client.delete(NAMESPACES, "default")
     with pytest.raises(Exception, match=r"field label not supported: spec\.bogus"):
         await client.list(PODS, "default", field_selector="spec.bogus=1")
+
+
+async def test_a_pods_terms_select_by_its_own_labels(tmp_path: Path) -> None:
+    storage = SqliteStorage.open(tmp_path / "state.db")
+    async with ApiServer(storage) as api:
+        client = Client(InProcessTransport(api.handler_for(ADMIN)))
+        term = {
+            "topologyKey": "zone",
+            "labelSelector": {"matchLabels": {"app": "a"}},
+            "matchLabelKeys": ["pod-template-hash", "absent"],
+            "mismatchLabelKeys": ["tenant"],
+        }
+        affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+        meta = {"name": "a", "namespace": "default", "labels": {"app": "a", "pod-template-hash": "x", "tenant": "t"}}
+        pod = await client.create(
+            PODS, {"metadata": meta, "spec": {"containers": [{"name": "c", "image": "i"}], "affinity": affinity}}
+        )
+        (made,) = pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert made["labelSelector"]["matchExpressions"] == [
+            {"key": "pod-template-hash", "operator": "In", "values": ["x"]},
+            {"key": "tenant", "operator": "NotIn", "values": ["t"]},
+        ]
+    await storage.close()

@@ -10,6 +10,7 @@ from lateen.aio.clock import SystemClock
 from lateen.cluster.controllers import eventexpiry
 from lateen.cluster.controllers.volumes import STANDARD
 from lateen.errors import AlreadyExistsError, ForbiddenError, NotFoundError
+from lateen.kube.claims import claim_reference
 from lateen.kube.meta import Object, condition, meta, micro_timestamp, timestamp
 from lateen.kube.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, NODES, PDBS, PODS, PVCS, PVS, STORAGECLASSES
 
@@ -164,8 +165,9 @@ async def test_a_static_volume_waits_for_the_node_of_the_first_pod(world: World)
     await CLOCK.sleep(0.2)
     assert not (await world.client.get(PVCS, "data", "default"))["spec"].get("volumeName")
     chosen = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "n2"}}}
-    for name in ("data", "raw"):
-        await world.client.patch(PVCS, name, chosen, namespace="default")
+    await world.client.patch(PVCS, "raw", chosen, namespace="default")
+    data = await world.client.get(PVCS, "data", "default")
+    await world.client.patch(PVS, "disk-n2", {"spec": {"claimRef": claim_reference(data)}})  # as the scheduler chooses
 
     async def bound() -> Any:
         return (await world.client.get(PVCS, "data", "default"))["spec"].get("volumeName") == "disk-n2"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lateen.cluster.scheduler.decide import Planner
 from lateen.cluster.scheduler.state import Cluster
-from lateen.kube.meta import Uid
+from lateen.kube.meta import Key, Uid
 
 STORIES = Path(__file__).parents[2] / "golden" / "scheduler"
 CASES = sorted(p.name.removesuffix(".in.yaml") for p in STORIES.glob("*.in.yaml"))
@@ -82,6 +82,9 @@ def tell(story: dict[str, Any]) -> dict[str, str]:
             outcome[made["metadata"]["name"]] += f" [on {found.node} instead of {victims}]"
         if decision.node:
             cluster.set_pod(made, decision.node)
+        for claim, volume in decision.volumes.matched:
+            cluster.reserve(volume, Key(str(made["metadata"]["namespace"]), claim))
+            outcome[made["metadata"]["name"]] += f" with {volume}"
     return outcome
 
 

@@ -27,7 +27,9 @@ class World:
         self.client, self.clock = client, clock
 
     async def node(self, name: str, *, cpu: str = "4", **spec: Any) -> Object:
-        made = await self.client.create(NODES, {"metadata": {"name": name}, "spec": spec})
+        made = await self.client.create(
+            NODES, {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}, "spec": spec}
+        )
         status = {"allocatable": {"cpu": cpu, "memory": "8Gi", "pods": "110"}, "conditions": [{"type": "Ready", "status": "True"}]}
         return await self.client.update_status(NODES, {**made, "status": status})
 
@@ -157,6 +159,33 @@ async def test_claims_are_provisioned_where_the_pod_goes(world: World) -> None:
     claim = await client.update(PVCS, {**claim, "spec": {**claim["spec"], "volumeName": "pv"}})
     await client.update_status(PVCS, {**claim, "status": {"phase": "Bound"}})
     assert node_of(await world.until(node_of, "a")) == "n1"
+
+
+async def test_claims_get_volumes_that_exist_where_the_pod_goes(world: World) -> None:
+    client = world.client
+    for name in ("n1", "n2"):
+        await world.node(name)
+    static = {"metadata": {"name": "disks"}, "provisioner": "kubernetes.io/no-provisioner"}
+    await client.create(STORAGECLASSES, static | {"volumeBindingMode": "WaitForFirstConsumer"})
+    spec = {"storageClassName": "disks", "accessModes": ["ReadWriteOnce"]}
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["n2"]}]}
+    place = {"local": {"path": "/disk"}, "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}}}
+    disk = await client.create(PVS, {"metadata": {"name": "disk"}, "spec": {**spec, "capacity": {"storage": "2Gi"}, **place}})
+    await client.update_status(PVS, {**disk, "status": {"phase": "Available"}})
+    wish = spec | {"resources": {"requests": {"storage": "1Gi"}}}
+    for name in ("a", "b"):
+        await client.create(PVCS, {"metadata": {"name": name, "namespace": "default"}, "spec": wish})
+        await world.pod(name, volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": name}}])
+    await world.clock.advance(3)
+    given = (await client.get(PVS, "disk"))["spec"]["claimRef"]
+    claim = await client.get(PVCS, given["name"], "default")
+    assert given["uid"] == claim["metadata"]["uid"]
+    assert "annotations" not in claim["metadata"]
+    claim = await client.update(PVCS, {**claim, "spec": {**claim["spec"], "volumeName": "disk"}})
+    await client.update_status(PVCS, {**claim, "status": {"phase": "Bound"}})
+    assert node_of(await world.until(node_of, given["name"])) == "n2"
+    other = await world.get("b" if given["name"] == "a" else "a")
+    assert "didn't find available persistent volumes to bind" in other["status"]["conditions"][0]["message"]
 
 
 async def test_a_binding_that_fails_is_taken_back(world: World) -> None:

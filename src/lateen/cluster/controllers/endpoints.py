@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from lateen.cluster.controllers.endpointslice import endpoint_changed, has_address, target_ports
 from lateen.cluster.controllers.kit import Kit, pod_ready, spec_of, status_of
+from lateen.cluster.controllers.selecting import PodsByLabels, Selecting, of_service
 from lateen.errors import AlreadyExistsError
 from lateen.kube.meta import Key, Object, annotations_of, key_of, labels_of, meta, uid_of
 from lateen.kube.resources import ENDPOINTS, PODS, SERVICES
-from lateen.kube.selectors import from_map
 from lateen.reconcile import DONE, Controller, Result, Source
 
 LIMIT = 1000
@@ -21,16 +20,14 @@ def controller(kit: Kit) -> Controller:
     """The controller, fed by Services and pods; it may lag a little, nothing waits for it."""
     services = kit.informer(SERVICES)
 
-    def of_pod(pod: Object) -> Iterable[Key]:
-        labels, namespace = labels_of(pod), key_of(pod).namespace
-        return [key_of(s) for s in services.list(namespace) if from_map(spec_of(s).get("selector"))(labels)]
+    selecting = Selecting(services, "endpoints", of_service)
 
     return Controller(
         name="endpoints",
         reconciler=EndpointsReconciler(kit),
         sources=[
             Source(informer=services),
-            Source(informer=kit.informer(PODS), keys=of_pod, predicate=endpoint_changed, delay=0.5),
+            Source(informer=kit.informer(PODS), keys=selecting.keys, predicate=endpoint_changed, delay=0.5),
         ],
         clock=kit.clock,
         workers=2,
@@ -42,7 +39,8 @@ class EndpointsReconciler:
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._services, self._pods, self._endpoints = kit.informer(SERVICES), kit.informer(PODS), kit.informer(ENDPOINTS)
+        self._services, self._endpoints = kit.informer(SERVICES), kit.informer(ENDPOINTS)
+        self._pods = PodsByLabels(kit.informer(PODS))
 
     async def reconcile(self, key: Key) -> Result:
         service, old = self._services.get(key), self._endpoints.get(key)
@@ -52,8 +50,7 @@ class EndpointsReconciler:
             return DONE
         if not spec_of(service).get("selector") or spec_of(service).get("type") == "ExternalName":
             return DONE
-        matches = from_map(spec_of(service)["selector"])
-        pods = [p for p in self._pods.list(key.namespace) if matches(labels_of(p)) and has_address(p)]
+        pods = [p for p in self._pods.selected(key.namespace, of_service(service)) if has_address(p)]
         wanted = subsets(service, pods)
         labels = labels_of(service) | {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
         if spec_of(service).get("clusterIP") == "None":

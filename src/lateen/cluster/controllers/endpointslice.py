@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lateen.cluster.controllers.kit import Kit, pod_ready, spec_of, status_of
+from lateen.cluster.controllers.selecting import PodsByLabels, Selecting, of_service
 from lateen.kube.meta import Key, Object, condition_true, key_of, labels_of, meta, owner_reference, uid_of
 from lateen.kube.resources import ENDPOINTSLICES, NODES, PODS, SERVICES
-from lateen.kube.selectors import from_map
 from lateen.reconcile import DONE, Controller, Result, Source
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -26,9 +26,7 @@ def controller(kit: Kit) -> Controller:
     """The controller, fed by Services, pods and its own slices."""
     services = kit.informer(SERVICES)
 
-    def of_pod(pod: Object) -> Iterable[Key]:
-        labels, namespace = labels_of(pod), key_of(pod).namespace
-        return [key_of(s) for s in services.list(namespace) if from_map(spec_of(s).get("selector"))(labels)]
+    selecting = Selecting(services, "endpointslice", of_service)
 
     def of_slice(found: Object) -> Iterable[Key]:
         name = labels_of(found).get(SERVICE_NAME)
@@ -39,7 +37,7 @@ def controller(kit: Kit) -> Controller:
         reconciler=EndpointSliceReconciler(kit),
         sources=[
             Source(informer=services),
-            Source(informer=kit.informer(PODS), keys=of_pod, predicate=endpoint_changed, delay=0.002),
+            Source(informer=kit.informer(PODS), keys=selecting.keys, predicate=endpoint_changed, delay=0.002),
             Source(informer=kit.informer(ENDPOINTSLICES), keys=of_slice, predicate=lambda _, new: new is None),
         ],
         clock=kit.clock,
@@ -65,7 +63,7 @@ class EndpointSliceReconciler:
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._services, self._pods = kit.informer(SERVICES), kit.informer(PODS)
+        self._services, self._pods = kit.informer(SERVICES), PodsByLabels(kit.informer(PODS))
         self._slices, self._nodes = kit.informer(ENDPOINTSLICES), kit.informer(NODES)
         self._slices.add_index(SERVICE_NAME, _service_of)
         self._looked: dict[Key, float] = {}
@@ -92,8 +90,7 @@ class EndpointSliceReconciler:
         return DONE
 
     def _behind(self, service: Object) -> list[Object]:
-        matches = from_map(spec_of(service).get("selector"))
-        return [p for p in self._pods.list(key_of(service).namespace) if matches(labels_of(p)) and has_address(p)]
+        return [p for p in self._pods.selected(key_of(service).namespace, of_service(service)) if has_address(p)]
 
     def _zone(self, node: str) -> str:
         found = self._nodes.get(Key("", node))

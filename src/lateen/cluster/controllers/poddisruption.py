@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from lateen.cluster.controllers.kit import Kit, pod_active, pod_ready, spec_of, status_of
+from lateen.cluster.controllers.selecting import PodsByLabels, Selecting
 from lateen.kube.intstr import scaled
-from lateen.kube.meta import Key, Object, controller_of, key_of, labels_of, meta, parse_time, set_condition
+from lateen.kube.meta import Key, Object, controller_of, key_of, meta, parse_time, set_condition
 from lateen.kube.resources import DEPLOYMENTS, PDBS, PODS, REPLICASETS, REPLICATIONCONTROLLERS, STATEFULSETS
-from lateen.kube.selectors import from_selector
 from lateen.reconcile import DONE, Controller, Result, Source
 
 _EVICTION_SECONDS = 120.0  # how long an eviction counts that has not yet shown as a deletion
@@ -20,14 +20,11 @@ def controller(kit: Kit) -> Controller:
     """The controller, fed by budgets and the pods they select."""
     budgets = kit.informer(PDBS)
 
-    def of_pod(pod: Object) -> Iterable[Key]:
-        labels = labels_of(pod)
-        return [key_of(b) for b in budgets.list(key_of(pod).namespace) if from_selector(spec_of(b).get("selector"))(labels)]
-
+    selecting = Selecting(budgets, "budgets", lambda b: spec_of(b).get("selector"))
     return Controller(
         name="disruption",
         reconciler=DisruptionReconciler(kit),
-        sources=[Source(informer=budgets), Source(informer=kit.informer(PODS), keys=of_pod, delay=0.05)],
+        sources=[Source(informer=budgets), Source(informer=kit.informer(PODS), keys=selecting.keys, delay=0.05)],
         clock=kit.clock,
         workers=2,
     )
@@ -38,7 +35,7 @@ class DisruptionReconciler:
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._budgets, self._pods = kit.informer(PDBS), kit.informer(PODS)
+        self._budgets, self._pods = kit.informer(PDBS), PodsByLabels(kit.informer(PODS))
         self._deployments, self._sets = kit.informer(DEPLOYMENTS), kit.informer(REPLICASETS)
         self._statefulsets, self._replication = kit.informer(STATEFULSETS), kit.informer(REPLICATIONCONTROLLERS)
 
@@ -46,8 +43,7 @@ class DisruptionReconciler:
         budget = self._budgets.get(key)
         if budget is None:
             return DONE
-        matches = from_selector(spec_of(budget).get("selector"))
-        pods = [p for p in self._pods.list(key.namespace) if matches(labels_of(p)) and pod_active(p)]
+        pods = [p for p in self._pods.selected(key.namespace, spec_of(budget).get("selector")) if pod_active(p)]
         status = new_status(budget, pods, self._expected(pods), self._kit.clock.now())
         if status != status_of(budget):
             await self._kit.client.update_status(PDBS, {**budget, "status": status})

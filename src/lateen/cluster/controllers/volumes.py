@@ -14,18 +14,15 @@ from typing import Any
 from lateen.aio.threads import run_blocking
 from lateen.cluster.controllers.kit import Kit, spec_of, status_of
 from lateen.errors import AlreadyExistsError, FailedError, NotFoundError, TerminalError
-from lateen.kube.meta import Key, Object, annotations_of, key_of, labels_of, meta, uid_of
-from lateen.kube.nodeterms import node_selector_holds
+from lateen.kube.claims import BOUND_BY, SELECTED_NODE, claim_reference, fits, names, waits
+from lateen.kube.meta import Key, Object, annotations_of, key_of, meta, uid_of
 from lateen.kube.quantity import parse
 from lateen.kube.resources import NODES, PVCS, PVS, STORAGECLASSES
-from lateen.kube.selectors import from_selector
 from lateen.reconcile import DONE, Controller, Result, Source
 
 PROVISIONER = "lateen.dev/local"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
-BOUND_BY = "pv.kubernetes.io/bound-by-controller"
 STANDARD: Object = {
     "apiVersion": "storage.k8s.io/v1",
     "kind": "StorageClass",
@@ -162,17 +159,12 @@ class VolumeReconciler:
         await self._kit.client.delete(PVS, meta(volume)["name"])
 
     def _fitting(self, claim: Object) -> Object | None:
-        """The smallest free volume that the claim accepts, or the one that names it."""
-        key = key_of(claim)
-        mine = [v for v in self._volumes.list() if _names(v, key) and (spec_of(v)["claimRef"].get("uid") in (None, uid_of(claim)))]
-        if mine:
-            return mine[0]
-        storage_class = self._classes.get(Key("", spec_of(claim).get("storageClassName") or ""))
-        name = annotations_of(claim).get(SELECTED_NODE)
-        if waits_for_consumer(storage_class) and not name:
-            return None
-        node = self._nodes.get(Key("", name)) if name else None
-        free = [v for v in self._volumes.list() if not spec_of(v).get("claimRef") and fits(claim, v) and reachable(v, node)]
+        """The volume that names the claim, or the smallest free one that it accepts. Where the scheduler has to choose (by node),
+        nothing is chosen here."""
+        mine = [v for v in self._volumes.list() if names(v, claim)]
+        if mine or waits(self._classes.get(Key("", spec_of(claim).get("storageClassName") or ""))):
+            return mine[0] if mine else None
+        free = [v for v in self._volumes.list() if not spec_of(v).get("claimRef") and fits(claim, v)]
         return min(free, key=lambda v: parse(spec_of(v)["capacity"]["storage"]), default=None)
 
     async def _provision(self, claim: Object) -> Object | None:
@@ -184,7 +176,7 @@ class VolumeReconciler:
                 self._kit.recorder.warning(claim, "ProvisioningFailed", f'storageclass.storage.k8s.io "{name}" not found')
             return None
         node = annotations_of(claim).get(SELECTED_NODE)
-        if waits_for_consumer(storage_class) and not node:
+        if waits(storage_class) and not node:
             self._kit.recorder.normal(claim, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
             return None
         if storage_class.get("provisioner") != PROVISIONER:
@@ -220,9 +212,8 @@ class VolumeReconciler:
             self._kit.recorder.warning(claim, "VolumeMismatch", f'Cannot bind to requested volume "{name}": it does not fit')
             return DONE
         if not ref.get("uid"):
-            reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": key.namespace, "name": key.name}
             notes = {"annotations": {BOUND_BY: "yes"}, "resourceVersion": meta(volume)["resourceVersion"]}
-            patch = {"metadata": notes, "spec": {"claimRef": {**reference, "uid": uid_of(claim)}}}
+            patch = {"metadata": notes, "spec": {"claimRef": claim_reference(claim)}}
             volume = await self._kit.client.patch(PVS, name, patch)
         volume = await self._phase(volume, "Bound")
         notes = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
@@ -250,36 +241,6 @@ def remove_folder(path: Path) -> None:
         return
 
 
-def _names(volume: Object, key: Key) -> bool:
-    ref = spec_of(volume).get("claimRef")
-    return ref is not None and (ref["namespace"], ref["name"]) == tuple(key)
-
-
-def waits_for_consumer(storage_class: Object | None) -> bool:
-    """Whether claims of the class are bound where their first pod goes."""
-    return storage_class is not None and storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
-
-
-def reachable(volume: Object, node: Object | None) -> bool:
-    """Whether the volume can be had on ``node``; without one, where is not known yet and every volume can."""
-    required = (spec_of(volume).get("nodeAffinity") or {}).get("required")
-    return node is None or node_selector_holds(required, meta(node)["name"], labels_of(node))
-
-
-def fits(claim: Object, volume: Object) -> bool:
-    """Whether a free volume has the class, modes, size and labels that the claim asks for."""
-    wanted, offered = spec_of(claim), spec_of(volume)
-    size = ((wanted.get("resources") or {}).get("requests") or {}).get("storage", "0")
-    return (
-        (wanted.get("storageClassName") or "") == (offered.get("storageClassName") or "")
-        and set(wanted.get("accessModes") or ()) <= set(offered.get("accessModes") or ())
-        and wanted.get("volumeMode", "Filesystem") == offered.get("volumeMode", "Filesystem")
-        and parse(offered["capacity"]["storage"]) >= parse(size)
-        and (wanted.get("selector") is None or from_selector(wanted["selector"])(labels_of(volume)))
-        and not meta(volume).get("deletionTimestamp")
-    )
-
-
 def new_volume(claim: Object, storage_class: Object, folder: Path, node: str | None) -> Object:
     """The volume for a claim: a folder of its own under ``folder``."""
     name = f"pvc-{uid_of(claim)}"
@@ -290,13 +251,7 @@ def new_volume(claim: Object, storage_class: Object, folder: Path, node: str | N
         "storageClassName": meta(storage_class)["name"],
         "volumeMode": "Filesystem",
         "hostPath": {"path": str(folder / name), "type": "DirectoryOrCreate"},
-        "claimRef": {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "namespace": key_of(claim).namespace,
-            "name": key_of(claim).name,
-            "uid": uid_of(claim),
-        },
+        "claimRef": claim_reference(claim),
     }
     # Every node of the machine sees the same disk: a volume is not tied to the node that its first pod ran on.
     annotations = {PROVISIONED_BY: PROVISIONER} | ({SELECTED_NODE: node} if node else {})

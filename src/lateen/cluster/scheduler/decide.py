@@ -26,8 +26,8 @@ from lateen.cluster.scheduler.filters import (
 )
 from lateen.cluster.scheduler.preemption import Preemption, choose, leaving
 from lateen.cluster.scheduler.state import Cluster, NodeFacts, NodeState, selects
-from lateen.cluster.scheduler.volumes import VolumeNeeds, volume_needs
-from lateen.kube.meta import Object
+from lateen.cluster.scheduler.volumes import NOTHING, Binding, VolumeNeeds, volume_needs
+from lateen.kube.meta import Key, Object
 from lateen.kube.nodeterms import untolerated
 
 _PLANS = 256  # demands whose plans are kept
@@ -36,17 +36,18 @@ SPREAD_REASON = "node(s) didn't match pod topology spread constraints"
 SPREAD_LABEL_REASON = f"{SPREAD_REASON} (missing required label)"
 AFFINITY_REASON = "node(s) didn't match pod affinity rules"
 ANTI_AFFINITY_REASON = "node(s) didn't match pod anti-affinity rules"
+EXCLUSIVE_REASON = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
 REPELLED_REASON = "node(s) didn't satisfy existing pods anti-affinity rules"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """``node``, or empty with the ``message`` for the pod's PodScheduled condition. ``unbound`` claims wait for the node.
-    ``preemption``: the pods that have to go first."""
+    """``node``, or empty with the ``message`` for the pod's PodScheduled condition. ``volumes`` serve the claims that wait for
+    the node. ``preemption``: the pods that have to go first."""
 
     node: str = ""
     message: str = ""
-    unbound: tuple[str, ...] = ()
+    volumes: Binding = NOTHING
     preemption: Preemption | None = None
 
 
@@ -118,6 +119,8 @@ class _Plan:
         """The best node now. ``never``: the pod does not preempt; ``nominated``: where it did already."""
         if self._volumes.problem:
             return Decision(message=_message(self._cluster, self._volumes.problem, None))
+        if any(self._cluster.claim_users.get(Key(self._demand.namespace, c)) for c in self._volumes.exclusive):
+            return Decision(message=_message(self._cluster, f"{len(self._cluster.nodes)} {EXCLUSIVE_REASON}", None))
         self._catch_up()
         if not self._domains:
             best = max(self._scores, key=self._scores.__getitem__, default="")
@@ -125,12 +128,13 @@ class _Plan:
         else:
             best, refused = self._best_by_rules()
         if best:
-            return Decision(node=best, unbound=self._volumes.unbound)
+            return Decision(node=best, volumes=self._volumes.at(best, self._entries[best].facts.labels) or NOTHING)
         if never:
             return Decision(message=self._explain(refused, "not eligible due to preemptionPolicy=Never."))
         if (node := self._cluster.nodes.get(nominated)) is not None and leaving(self._demand, node):
             return Decision(message=self._explain(refused, "not eligible due to a terminating pod on the nominated node."))
-        found = choose(self._demand, self._helpful(refused), tuple(self._cluster.budgets.values()), self._hosts)
+        budgets = tuple(self._cluster.budgets.values())
+        found = choose(self._demand, self._helpful(refused), budgets, self._hosts, of=len(self._entries))
         if found is not None:
             return Decision(message=self._explain(refused, ""), preemption=found)
         return Decision(message=self._explain(refused, None))

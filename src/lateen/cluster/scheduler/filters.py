@@ -34,7 +34,7 @@ def standing_refusal(demand: Demand, name: str, facts: NodeFacts, volumes: Volum
         return Refusal(("node(s) didn't match Pod's node affinity/selector",))
     if not all(node_selector_holds(a, name, facts.labels) for a in volumes.affinities):
         return Refusal(("node(s) had volume node affinity conflict",))
-    if not volumes.allows(name, facts.labels):
+    if volumes.waiting and volumes.at(name, facts.labels) is None:
         return Refusal(("node(s) didn't find available persistent volumes to bind",))
     return None
 

@@ -20,8 +20,9 @@ from lateen.cluster.scheduler import report
 from lateen.cluster.scheduler.decide import Decision, Planner
 from lateen.cluster.scheduler.queue import SchedulingQueue
 from lateen.cluster.scheduler.state import Cluster, Placed
-from lateen.cluster.scheduler.volumes import SELECTED_NODE
+from lateen.cluster.scheduler.volumes import NOTHING
 from lateen.errors import ApiError, ConflictError, DeadlineError, NotFoundError, TransportError
+from lateen.kube.claims import BOUND_BY, SELECTED_NODE, claim_reference
 from lateen.kube.meta import Key, Object, Uid, key_of, labels_of, meta, uid_of
 from lateen.kube.resources import NAMESPACES, NODES, PDBS, PODS, PVCS, PVS, STORAGECLASSES
 from lateen.reconcile.events import Recorder
@@ -177,6 +178,8 @@ class Scheduler:
             return
         self._cluster.set_pod(pod, decision.node)
         self._assumed[uid] = key_of(pod)
+        for claim, volume in decision.volumes.matched:
+            self._cluster.reserve(volume, Key(meta(pod)["namespace"], claim))
         self._start(self._place(pod, decision), pod)
 
     def _start(self, work: Coroutine[Any, Any, None], pod: Object) -> None:
@@ -186,15 +189,15 @@ class Scheduler:
 
     async def _place(self, pod: Object, decision: Decision) -> None:
         try:
-            if decision.unbound:
+            if decision.volumes != NOTHING:
                 await self._bind_claims(pod, decision)
             async with self._slots:
                 await self._client.create(PODS, report.binding(pod, decision.node), subresource="binding")
         except (NotFoundError, ConflictError) as error:
             log.info("binding %s: %s", key_of(pod), error)  # gone, or bound by hand: the informer tells which
-            self._take_back(pod)
+            self._take_back(pod, decision)
         except (*_RETRIABLE, DeadlineError) as error:
-            self._take_back(pod)
+            self._take_back(pod, decision)
             self._events.warning(pod, "FailedScheduling", str(error))
         else:
             self._queue.remove(uid_of(pod))
@@ -219,27 +222,42 @@ class Scheduler:
         text = f"Preempted by pod {uid_of(pod)} on node {victim.node}"
         self._events.normal({"apiVersion": "v1", "kind": "Pod", **gone}, "Preempted", text)
 
-    def _take_back(self, pod: Object) -> None:
+    def _take_back(self, pod: Object, decision: Decision) -> None:
         uid = uid_of(pod)
+        for _, volume in decision.volumes.matched:
+            self._cluster.release(volume)
         if self._assumed.pop(uid, None) is not None:
             self._cluster.remove_pod(uid)
             self._queue.refuse(uid, self._clock.monotonic())
             self._queue.retry(uid)
 
     async def _bind_claims(self, pod: Object, decision: Decision) -> None:
-        """Say where the claims are needed, and wait until they are bound there. DeadlineError."""
-        namespace = meta(pod)["namespace"]
-        for name in decision.unbound:
+        """Give the claims their volumes, or say where they are needed, and wait until they are bound. DeadlineError."""
+        namespace, chosen = meta(pod)["namespace"], decision.volumes
+        for name, volume in chosen.matched:
+            await self._give(volume, Key(namespace, name))
+        for name in chosen.provisioned:
             annotation = {"metadata": {"annotations": {SELECTED_NODE: decision.node}}}
             await self._client.patch(PVCS, name, annotation, namespace=namespace)
+        unbound = (*[name for name, _ in chosen.matched], *chosen.provisioned)
         deadline = self._clock.monotonic() + _CLAIM_SECONDS
-        while waiting := [n for n in decision.unbound if not self._claim_bound(namespace, n)]:
+        while waiting := [n for n in unbound if not self._claim_bound(namespace, n)]:
             if self._clock.monotonic() >= deadline:
                 raise DeadlineError(f"persistentvolumeclaim {', '.join(waiting)} not bound after {_CLAIM_SECONDS:.0f} s")
             if uid_of(pod) not in self._assumed:
                 raise NotFoundError(f"pod {key_of(pod)} went away")
             self._claims_changed.clear()
             await self._next_claim_change()
+
+    async def _give(self, name: str, key: Key) -> None:
+        """Name the claim in the volume, unless that is done."""
+        volume, claim = self._cluster.volumes.get(name), self._cluster.claims.get((key.namespace, key.name))
+        if volume is None or claim is None:
+            raise NotFoundError(f"persistentvolume {name} or claim {key} went away")
+        if (volume["spec"].get("claimRef") or {}).get("uid") == uid_of(claim):
+            return
+        notes = {"annotations": {BOUND_BY: "yes"}, "resourceVersion": meta(volume)["resourceVersion"]}
+        await self._client.patch(PVS, name, {"metadata": notes, "spec": {"claimRef": claim_reference(claim)}})
 
     async def _next_claim_change(self) -> None:
         async with TaskOwner("claims") as owner:

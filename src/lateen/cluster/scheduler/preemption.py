@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lateen.cluster.scheduler.demand import Demand
 from lateen.cluster.scheduler.state import Budget, NodeState, Placed
 
-_NODES = 100  # candidates that are looked at
+_NODES, _PART = 100, 10  # candidates that are looked at: so many, or one in so many nodes of a large cluster
 Fits = Callable[[NodeState], bool]
 
 
@@ -26,13 +26,15 @@ class Preemption:
     violations: int
 
 
-def choose(demand: Demand, nodes: Iterable[NodeState], budgets: Sequence[Budget], fits: Fits) -> Preemption | None:
-    """The best preemption; None when none helps. ``fits`` says whether a node would take the pod as it is given."""
+def choose(demand: Demand, nodes: Iterable[NodeState], budgets: Sequence[Budget], fits: Fits, *, of: int = 0) -> Preemption | None:
+    """The best preemption; None when none helps. ``fits`` says whether a node would take the pod as it is given; ``of`` is how
+    many nodes there are."""
     found: list[Preemption] = []
+    enough = max(_NODES, of // _PART)
     for node in nodes:
         if (one := _on(demand, node, budgets, fits)) is not None:
             found.append(one)
-        if len(found) >= _NODES:
+        if len(found) >= enough:
             break
     return min(found, key=_cost, default=None)
 

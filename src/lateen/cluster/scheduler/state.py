@@ -127,6 +127,8 @@ class Cluster:
         self.volumes: dict[str, Object] = {}
         self.storage_classes: dict[str, Object] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
+        self.reserved: dict[str, Key] = {}  # volumes given to claims, before the API server knows
+        self.claim_users: dict[Key, dict[str, int]] = {}  # per claim: how many pods on which node
         self.storage_generation = 0
         self.budgets: dict[Key, Budget] = {}
         self.repelling: dict[Demand, int] = {}  # placed pods with required anti-affinity, per demand
@@ -227,13 +229,30 @@ class Cluster:
             table.pop(key, None)
         else:
             table[key] = obj
+        if kind == "PersistentVolume" and (gone or obj["spec"].get("claimRef")):
+            self.reserved.pop(meta(obj)["name"], None)
         self.storage_generation += 1
+
+    def reserve(self, volume: str, claim: Key) -> None:
+        """The volume is for the claim, which is being written down."""
+        self.reserved[volume] = claim
+        self.storage_generation += 1
+
+    def release(self, volume: str) -> None:
+        """It could not be written down."""
+        if self.reserved.pop(volume, None):
+            self.storage_generation += 1
 
     def _put(self, placed: Placed, sign: int) -> None:
         state = self.nodes.get(placed.node) or self._add(placed.node)
         state.put(placed, sign)
         if placed.counted and any(t.anti and not t.weight for t in placed.demand.pod_terms):
             _count(self.repelling, placed.demand, sign)
+        for claim in placed.demand.claims:
+            users = self.claim_users.setdefault(Key(placed.demand.namespace, claim), {})
+            _count(users, placed.node, sign)
+            if not users:
+                del self.claim_users[Key(placed.demand.namespace, claim)]
         self._touch(state)
         self._forget_if_empty(state)
 

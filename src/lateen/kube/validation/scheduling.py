@@ -5,7 +5,7 @@ from __future__ import annotations
 from lateen.kube import names
 from lateen.kube.meta import Object
 from lateen.kube.validation.base import Errors, entries, follows, label_map, label_selector, one_of
-from lateen.kube.validation.errors import invalid, required
+from lateen.kube.validation.errors import forbidden, invalid, required
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _OPERATORS = ("Equal", "Exists", "Gt", "Lt")
@@ -98,3 +98,12 @@ def _pod_term(term: Object, at: str) -> Errors:
         yield required(f"{at}.topologyKey", "can not be empty")
     else:
         yield from follows(names.qualified_name, f"{at}.topologyKey", term["topologyKey"])
+    match, mismatch = term.get("matchLabelKeys") or [], term.get("mismatchLabelKeys") or []
+    for name, keys in (("matchLabelKeys", match), ("mismatchLabelKeys", mismatch)):
+        if keys and term.get("labelSelector") is None:
+            yield forbidden(f"{at}.{name}", "must not be specified when labelSelector is not set")
+        for i, key in enumerate(keys):
+            yield from follows(names.qualified_name, f"{at}.{name}[{i}]", key)
+    for i, key in enumerate(match):
+        if key in mismatch:
+            yield invalid(f"{at}.matchLabelKeys[{i}]", key, "exists in both matchLabelKeys and mismatchLabelKeys")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lateen.cluster.api.call import Backend, Call
 from lateen.cluster.api.strategies.base import Strategy
-from lateen.kube.meta import Object
+from lateen.kube.meta import Object, labels_of
 from lateen.kube.qos import qos_class
 
 
@@ -25,6 +25,25 @@ def _new_pod(backend: Backend, call: Call, new: Object) -> None:
     if (new.get("spec") or {}).get("schedulingGates"):
         message = "Scheduling is blocked due to non-empty scheduling gates"
         new["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": message}]
+    _tell_apart(new)
+
+
+def _tell_apart(pod: Object) -> None:
+    """Terms with matchLabelKeys or mismatchLabelKeys select by the pod's own labels too: what those are is settled now."""
+    affinity = (pod.get("spec") or {}).get("affinity") or {}
+    if not affinity:
+        return
+    labels = labels_of(pod)
+    for rules in (affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}):
+        preferred = [e["podAffinityTerm"] for e in rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ()]
+        for term in [*(rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ()), *preferred]:
+            keys = [("In", k) for k in term.get("matchLabelKeys") or ()] + [
+                ("NotIn", k) for k in term.get("mismatchLabelKeys") or ()
+            ]
+            extra = [{"key": k, "operator": o, "values": [labels[k]]} for o, k in keys if k in labels]
+            if extra and term.get("labelSelector") is not None:
+                known = term["labelSelector"].get("matchExpressions") or []
+                term["labelSelector"]["matchExpressions"] = [*known, *[e for e in extra if e not in known]]
 
 
 STRATEGIES = {
