@@ -12,7 +12,21 @@ from lateen.cluster.controllers.volumes import STANDARD
 from lateen.errors import AlreadyExistsError, ForbiddenError, NotFoundError
 from lateen.kube.claims import claim_reference
 from lateen.kube.meta import Object, condition, meta, micro_timestamp, timestamp
-from lateen.kube.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, NODES, PDBS, PODS, PVCS, PVS, STORAGECLASSES
+from lateen.kube.resources import (
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    JOBS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    PDBS,
+    PODS,
+    PVCS,
+    PVS,
+    REPLICASETS,
+    STORAGECLASSES,
+)
 
 World = Any  # tests/unit/controllers/conftest.py
 CLOCK = SystemClock()
@@ -214,6 +228,42 @@ async def test_budgets_count(world: World) -> None:
     found = condition(status["conditions"], "DisruptionAllowed")
     assert found is not None
     assert found["reason"] == "SufficientPods"
+
+
+async def test_percentages_count_what_owners_want(world: World) -> None:
+    """By their scale subresource; owners without one leave the budget closed; pods of nobody do not count."""
+    apps = {"scaled": "spread", "unscaled": "jobs", "alone": "nobody"}
+    for name, app in apps.items():
+        wish: Object = {"maxUnavailable": "50%", "selector": {"matchLabels": {"app": app}}}
+        await world.client.create(PDBS, {"metadata": {"name": name, "namespace": "default"}, "spec": wish})
+    template: Object = {"metadata": {"labels": {"app": "spread"}}, "spec": {"containers": [{"name": "c", "image": "a"}]}}
+    metadata = {"name": "web", "namespace": "default"}
+    size = {"replicas": 4, "selector": {"matchLabels": {"app": "spread"}}, "template": template}
+    await world.client.create(REPLICASETS, {"metadata": metadata, "spec": size})
+    once = {"metadata": {"labels": {"app": "jobs"}}, "spec": {**template["spec"], "restartPolicy": "Never"}}
+    await world.client.create(JOBS, {"metadata": metadata, "spec": {"template": once}})
+    lone = pod("lone")
+    lone["metadata"]["labels"] = {"app": "nobody"}
+    await world.client.create(PODS, lone)
+
+    async def budget(name: str) -> Any:
+        return (await world.client.get(PDBS, name, "default")).get("status") or {}
+
+    async def told() -> Any:
+        healthy = {n: (await budget(n)).get("currentHealthy") for n in ("scaled", "alone")}
+        found = condition((await budget("unscaled")).get("conditions"), "DisruptionAllowed") or {}
+        return found if healthy == {"scaled": 4, "alone": 1} and found.get("reason") == "SyncFailed" else None
+
+    assert (await world.until(told))["message"] == "jobs.batch does not implement the scale subresource"
+    counted = [(s["expectedPods"], s["disruptionsAllowed"]) for s in [await budget(n) for n in apps]]
+    assert counted == [(4, 2), (0, 0), (0, 0)]
+
+    async def said() -> Any:
+        events = (await world.client.list(EVENTS, "default")).items
+        found = {(e["involvedObject"]["name"], e["reason"]) for e in events if e["source"]["component"] == "controllermanager"}
+        return {("unscaled", "CalculateExpectedPodCountFailed"), ("alone", "UnmanagedPods"), ("scaled", "NoPods")} <= found
+
+    await world.until(said)
 
 
 async def node(world: World, name: str) -> None:
