@@ -24,6 +24,19 @@ def fits(claim: Object, volume: Object) -> bool:
     )
 
 
+def mismatch(claim: Object, volume: Object) -> str:
+    """Why a claim cannot have the volume that it asks for by name, in Kubernetes' words; empty if it can."""
+    wanted, offered = claim["spec"], volume["spec"]
+    size = ((wanted.get("resources") or {}).get("requests") or {}).get("storage", "0")
+    if parse(offered["capacity"]["storage"]) < parse(size):
+        return "requested PV is too small"
+    if (wanted.get("storageClassName") or "") != (offered.get("storageClassName") or ""):
+        return "storageClassName does not match"
+    if wanted.get("volumeMode", "Filesystem") != offered.get("volumeMode", "Filesystem"):
+        return "incompatible volumeMode"
+    return "" if set(wanted.get("accessModes") or ()) <= set(offered.get("accessModes") or ()) else "incompatible accessMode"
+
+
 def names(volume: Object, claim: Object) -> bool:
     """Whether the volume is kept for this very claim."""
     ref, m = volume["spec"].get("claimRef"), meta(claim)

@@ -121,6 +121,62 @@ async def test_a_claim_of_the_default_class_waits_for_its_pod_and_dies_with_its_
     assert not folder.exists()
 
 
+async def told(world: World, *expected: tuple[str, str, str]) -> None:
+    """Until the events (component, reason, beginning of the message) are there."""
+
+    async def there() -> bool:
+        events = (await world.client.list(EVENTS, "default")).items
+        found = [(e["source"]["component"], e["reason"], e["message"]) for e in events]
+        return all(any(f[:2] == e[:2] and f[2].startswith(e[2]) for f in found) for e in expected)
+
+    await world.until(there)
+
+
+async def test_claims_say_what_they_wait_for(world: World) -> None:
+    ours = "persistentvolume-controller"
+    foreign = {"metadata": {"name": "foreign"}, "provisioner": "example.com/disk", "volumeBindingMode": "Immediate"}
+    static = {"metadata": {"name": "static"}, "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "Immediate"}
+    await world.client.create(PVCS, claim("bare"))
+    await told(world, (ours, "FailedBinding", "no persistent volumes available for this claim and no storage class is set"))
+    for storage_class in (foreign, static, STANDARD):
+        await world.client.create(STORAGECLASSES, storage_class)
+    await world.client.create(PVCS, claim("waits"))
+    await told(world, (ours, "WaitForFirstConsumer", "waiting for first consumer to be created before binding"))
+    await world.client.create(PODS, pod("user", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "waits"}}]))
+    await told(world, (ours, "WaitForPodScheduled", "waiting for pod user to be scheduled"))
+    chosen = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "n1"}}}
+    await world.client.patch(PVCS, "waits", chosen, namespace="default")
+    provisioner = "lateen.dev/local"
+    await told(
+        world,
+        (ours, "ExternalProvisioning", f"Waiting for a volume to be created either by the external provisioner '{provisioner}'"),
+        (provisioner, "Provisioning", 'External provisioner is provisioning volume for claim "default/waits"'),
+        (provisioner, "ProvisioningSucceeded", "Successfully provisioned volume pvc-"),
+    )
+    await world.client.create(PVCS, claim("theirs", storageClassName="foreign"))
+    await told(
+        world, (ours, "ExternalProvisioning", "Waiting for a volume to be created either by the external provisioner 'example")
+    )
+    notes = meta(await world.client.get(PVCS, "theirs", "default"))["annotations"]
+    assert notes["volume.kubernetes.io/storage-provisioner"] == "example.com/disk"
+    await world.client.create(PVCS, claim("none", storageClassName="static"))
+    await told(world, (ours, "ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner"))
+    await world.client.create(PVCS, claim("lost", storageClassName="missing"))
+    await told(world, (ours, "ProvisioningFailed", 'storageclass.storage.k8s.io "missing" not found'))
+
+
+async def test_a_claim_that_names_a_volume_says_why_it_cannot_have_it(world: World) -> None:
+    await world.client.create(PVS, volume("small", "1Gi"))
+    await world.client.create(PVS, volume("taken", "1Gi", claimRef={"namespace": "x", "name": "y", "uid": "z"}))
+    for name, wanted in (("big", "small"), ("late", "taken")):
+        await world.client.create(PVCS, claim(name, "5Gi", volumeName=wanted, storageClassName="manual"))
+    await told(
+        world,
+        ("persistentvolume-controller", "VolumeMismatch", 'Cannot bind to requested volume "small": requested PV is too small'),
+        ("persistentvolume-controller", "FailedBinding", 'volume "taken" already bound to a different claim.'),
+    )
+
+
 async def test_a_claim_grows_where_its_class_lets_it(world: World) -> None:
     larger = {"spec": {"resources": {"requests": {"storage": "7Gi"}}}}
     await world.client.create(STORAGECLASSES, STANDARD | {"volumeBindingMode": "Immediate"})

@@ -12,16 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from lateen.aio.threads import run_blocking
-from lateen.cluster.controllers.kit import Kit, spec_of, status_of
+from lateen.cluster.controllers.kit import Kit, pod_active, spec_of, status_of
 from lateen.errors import AlreadyExistsError, FailedError, NotFoundError, TerminalError
-from lateen.kube.claims import BOUND_BY, SELECTED_NODE, claim_reference, fits, names, waits
+from lateen.kube.claims import BOUND_BY, SELECTED_NODE, claim_reference, fits, mismatch, names, waits
 from lateen.kube.meta import Key, Object, annotations_of, key_of, meta, uid_of
 from lateen.kube.quantity import parse
-from lateen.kube.resources import NODES, PVCS, PVS, STORAGECLASSES
+from lateen.kube.resources import PODS, PVCS, PVS, STORAGECLASSES
 from lateen.reconcile import DONE, Controller, Result, Source
 
 PROVISIONER = "lateen.dev/local"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+PROVISIONED_THROUGH = ("volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner")
+BY_CLAIM = "claim"
+_EXTERNAL = (
+    "Waiting for a volume to be created either by the external provisioner '{}' or manually by the system administrator. "
+    "If volume creation is delayed, please verify that the provisioner is running and correctly registered."
+)
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 STANDARD: Object = {
     "apiVersion": "storage.k8s.io/v1",
@@ -36,6 +42,7 @@ STANDARD: Object = {
 
 def controller(kit: Kit) -> Controller:
     """The controller. A claim's key is its own; a volume's key has no namespace."""
+    kit = kit.named("persistentvolume-controller")
     claims = kit.informer(PVCS)
 
     def waiting(_: Object) -> Iterable[Key]:
@@ -55,6 +62,7 @@ def controller(kit: Kit) -> Controller:
             Source(informer=claims),
             Source(informer=claims, keys=volume_of, predicate=lambda _, new: new is None),
             Source(informer=kit.informer(PVS), keys=of_volume),
+            Source(informer=kit.informer(PODS), keys=_claims_of, predicate=_unplaced),
             Source(informer=kit.informer(STORAGECLASSES), keys=waiting, predicate=lambda _, new: new is not None),
         ],
         clock=kit.clock,
@@ -66,9 +74,11 @@ class VolumeReconciler:
     """Claims find volumes; volumes without their claim are reclaimed."""
 
     def __init__(self, kit: Kit) -> None:
-        self._kit = kit
+        self._kit, self._provisioner = kit, kit.recorder.named(PROVISIONER)
+        self._pods = kit.informer(PODS)
+        self._pods.add_index(BY_CLAIM, lambda pod: map(str, _claims_of(pod)))
         self._claims, self._volumes = kit.informer(PVCS), kit.informer(PVS)
-        self._classes, self._nodes = kit.informer(STORAGECLASSES), kit.informer(NODES)
+        self._classes = kit.informer(STORAGECLASSES)
 
     async def reconcile(self, key: Key) -> Result:
         if key.namespace:
@@ -172,33 +182,61 @@ class VolumeReconciler:
         name = spec_of(claim).get("storageClassName")
         storage_class = self._classes.get(Key("", name)) if name else None
         if storage_class is None:
-            if name:
-                self._kit.recorder.warning(claim, "ProvisioningFailed", f'storageclass.storage.k8s.io "{name}" not found')
+            self._without_class(claim)
             return None
         node = annotations_of(claim).get(SELECTED_NODE)
         if waits(storage_class) and not node:
-            self._kit.recorder.normal(claim, "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+            self._kit.recorder.normal(claim, *self._waits_for(claim))
             return None
-        if storage_class.get("provisioner") != PROVISIONER:
+        claim = await self._handed_over(claim, storage_class["provisioner"])
+        if storage_class["provisioner"] != PROVISIONER:
             return None
         if spec_of(claim).get("volumeMode") == "Block":
             message = f'failed to provision volume with StorageClass "{name}": it has folders, not block devices'
-            self._kit.recorder.warning(claim, "ProvisioningFailed", message)
+            self._provisioner.warning(claim, "ProvisioningFailed", message)
             return None
+        text = f'External provisioner is provisioning volume for claim "{key_of(claim)}"'
+        self._provisioner.normal(claim, "Provisioning", text)
         volume = new_volume(claim, storage_class, self._kit.settings.volumes, node)
         path = Path(spec_of(volume)["hostPath"]["path"])
         try:
             await run_blocking(lambda: path.mkdir(parents=True, exist_ok=True))
         except OSError as error:
             message = f'failed to provision volume with StorageClass "{name}": {path}: {error.strerror}'
-            self._kit.recorder.warning(claim, "ProvisioningFailed", message)
+            self._provisioner.warning(claim, "ProvisioningFailed", message)
             raise FailedError(message) from error
         try:
             volume = await self._kit.client.create(PVS, volume)
         except AlreadyExistsError:
             volume = await self._kit.client.get(PVS, meta(volume)["name"])
-        self._kit.recorder.normal(claim, "ProvisioningSucceeded", f"Successfully provisioned volume {meta(volume)['name']}")
+        self._provisioner.normal(claim, "ProvisioningSucceeded", f"Successfully provisioned volume {meta(volume)['name']}")
         return volume
+
+    def _without_class(self, claim: Object) -> None:
+        if name := spec_of(claim).get("storageClassName"):
+            self._kit.recorder.warning(claim, "ProvisioningFailed", f'storageclass.storage.k8s.io "{name}" not found')
+        else:
+            text = "no persistent volumes available for this claim and no storage class is set"
+            self._kit.recorder.normal(claim, "FailedBinding", text)
+
+    def _waits_for(self, claim: Object) -> tuple[str, str]:
+        """Reason and message for a claim that is bound where its pod goes."""
+        pods = [p for p in self._pods.by_index(BY_CLAIM, str(key_of(claim))) if pod_active(p) and _unplaced(None, p)]
+        if not pods:
+            return "WaitForFirstConsumer", "waiting for first consumer to be created before binding"
+        names = ",".join(sorted(meta(p)["name"] for p in pods))
+        return "WaitForPodScheduled", f"waiting for pod{'s' if len(pods) > 1 else ''} {names} to be scheduled"
+
+    async def _handed_over(self, claim: Object, provisioner: str) -> Object:
+        """The claim with the notes that external provisioners look for."""
+        if provisioner.startswith("kubernetes.io/"):
+            self._kit.recorder.warning(claim, "ProvisioningFailed", f"no volume plugin matched name: {provisioner}")
+            return claim
+        if any(annotations_of(claim).get(a) != provisioner for a in PROVISIONED_THROUGH):
+            patch = {"metadata": {"annotations": dict.fromkeys(PROVISIONED_THROUGH, provisioner)}}
+            claim = await self._kit.client.patch(PVCS, key_of(claim).name, patch, namespace=key_of(claim).namespace)
+        self._kit.recorder.normal(claim, "ExternalProvisioning", _EXTERNAL.format(provisioner))
+        return claim
 
     async def _finish(self, claim: Object, volume: Object | None) -> Result:
         """Bind both ways: the volume names the claim, then the claim names the volume."""
@@ -206,10 +244,12 @@ class VolumeReconciler:
             return DONE  # its volume may still come
         key, name = key_of(claim), meta(volume)["name"]
         ref = spec_of(volume).get("claimRef") or {}
-        if ref and ((ref["namespace"], ref["name"]) != tuple(key) or ref.get("uid") not in (None, uid_of(claim))):
-            return DONE  # somebody else's
-        if spec_of(claim).get("volumeName") and not ref.get("uid") and not fits(claim, volume):
-            self._kit.recorder.warning(claim, "VolumeMismatch", f'Cannot bind to requested volume "{name}": it does not fit')
+        if ref and not names(volume, claim):
+            if spec_of(claim).get("volumeName"):
+                self._kit.recorder.warning(claim, "FailedBinding", f'volume "{name}" already bound to a different claim.')
+            return DONE
+        if spec_of(claim).get("volumeName") and not ref.get("uid") and (why := mismatch(claim, volume)):
+            self._kit.recorder.warning(claim, "VolumeMismatch", f'Cannot bind to requested volume "{name}": {why}')
             return DONE
         if not ref.get("uid"):
             notes = {"annotations": {BOUND_BY: "yes"}, "resourceVersion": meta(volume)["resourceVersion"]}
@@ -225,6 +265,16 @@ class VolumeReconciler:
         status = {"phase": "Bound", "accessModes": spec_of(volume)["accessModes"], "capacity": spec_of(volume)["capacity"]}
         await self._kit.client.update_status(PVCS, {**claim, "status": status})
         return DONE
+
+
+def _claims_of(pod: Object) -> list[Key]:
+    found = [v["persistentVolumeClaim"]["claimName"] for v in spec_of(pod).get("volumes") or () if "persistentVolumeClaim" in v]
+    return [Key(key_of(pod).namespace, name) for name in found]
+
+
+def _unplaced(old: Object | None, new: Object | None) -> bool:
+    """A pod came that has no node yet."""
+    return old is None and new is not None and not spec_of(new).get("nodeName")
 
 
 def default_class(classes: Iterable[Object]) -> Object | None:
