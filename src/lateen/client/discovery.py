@@ -23,6 +23,13 @@ class Discovery:
         self._client = client
         self._known: dict[str, dict[str, Resource]] = {}
         self._preferred: list[Resource] = []
+        self._stale: list[str] = []
+
+    @property
+    def stale(self) -> list[str]:
+        """Group versions that nobody can say the resources of: their extension API server does not answer. Known after
+        ``preferred``."""
+        return list(self._stale)
 
     async def find(self, api_version: str, kind: str) -> Resource | None:
         """The resource of a kind, None if the cluster has none."""
@@ -55,6 +62,12 @@ class Discovery:
         if any(answer.get("kind") != "APIGroupDiscoveryList" for answer in answers):
             return []
         groups = [g for answer in answers for g in answer.get("items") or ()]
+        self._stale = [
+            f"{g['metadata']['name']}/{v['version']}"
+            for g in groups
+            for v in g.get("versions") or ()
+            if v.get("freshness") == "Stale"
+        ]
         return [r for g in groups for r in _of_group(g)]
 
     async def _by_group(self) -> list[Resource]:

@@ -30,7 +30,7 @@ from lateen.cluster.api.auth.kubeconfig import kubeconfig
 from lateen.cluster.api.auth.pki import Pki, load_or_make
 from lateen.cluster.api.auth.signing import certify
 from lateen.cluster.api.auth.tokens import StaticTokens
-from lateen.cluster.api.bootstrap import publish
+from lateen.cluster.api.bootstrap import publish, publish_authentication
 from lateen.cluster.api.https import HttpsServer
 from lateen.cluster.api.server import ApiServer
 from lateen.cluster.api.user import ADMIN, UserInfo
@@ -160,6 +160,7 @@ class Cluster:
             service_network=self.settings.services,
             account_key=pki.service_account_key,
             account_admission=True,
+            front_proxy=pki.front_proxy(),
         )
         api.health.add("storage", lambda: storage.trouble, ready_only=True)
         reach = Reach(lambda node: self.machine.agent(node) if self.machine is not None else None)
@@ -184,6 +185,9 @@ class Cluster:
             host = str(self.settings.pods[1])
             await self._https.listen_at(str(self.settings.socket("api")))
         await publish(self.api.backend, host, port)
+        await publish_authentication(
+            self.api.backend, self.pki.ca.certificate.decode(), self.pki.front_proxy_ca.certificate.decode()
+        )
         file = self.settings.folder / "kubeconfig"
         if not file.exists() or self.server not in file.read_text():
             text = kubeconfig(name=self.settings.name, server=self.server, ca=self.pki.ca.certificate, token=static.add(ADMIN))

@@ -107,6 +107,7 @@ ROLEBINDINGS = _r("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebinding
 CLUSTERROLES = _r("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False, sub="")
 CLUSTERROLEBINDINGS = _r("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False, sub="")
 CRDS = _r("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False, short="crd crds")
+APISERVICES = _r("apiregistration.k8s.io", "v1", "APIService", "apiservices", namespaced=False)
 GATEWAYCLASSES = _r("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses", namespaced=False, short="gc")
 GATEWAYS = _r("gateway.networking.k8s.io", "v1", "Gateway", "gateways", short="gtw")
 HTTPROUTES = _r("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")

@@ -9,6 +9,7 @@ from typing import Any
 from lateen.cluster.api import statuses
 from lateen.cluster.api.auth.rbac import MASTERS, Attributes, Rbac, refusal
 from lateen.cluster.api.call import Call
+from lateen.cluster.api.paths import ResourcePath
 from lateen.cluster.api.registry import Registry
 from lateen.cluster.api.user import UserInfo
 from lateen.cluster.storage.seam import Storage
@@ -59,6 +60,22 @@ def check(rbac: Rbac, call: Call) -> None:
     wanted = attributes_of(call)
     if not rbac.allowed(call.user, wanted):
         raise statuses.forbidden(call.served.resource, wanted.name, refusal(call.user, wanted))
+
+
+def check_foreign(rbac: Rbac, user: UserInfo, verb: str, path: ResourcePath) -> None:
+    """The same for a resource that an extension API server serves."""
+    wanted = Attributes(
+        verb=verb,
+        group=path.group,
+        resource=path.plural,
+        subresource=path.subresource,
+        namespace=path.namespace,
+        name=path.name,
+    )
+    if MASTERS not in user.groups and not rbac.allowed(user, wanted):
+        details = {"name": path.name, "group": path.group, "kind": path.plural}
+        subject = f'{path.plural}.{path.group} "{path.name}"' if path.name else f"{path.plural}.{path.group}"
+        raise ForbiddenError(f"{subject} is forbidden: {refusal(user, wanted)}", details={k: v for k, v in details.items() if v})
 
 
 def check_path(rbac: Rbac, user: UserInfo, method: str, path: str) -> None:

@@ -56,11 +56,28 @@ async def publish(backend: Backend, host: str, port: int) -> None:
     await put(backend, backend.served("", "v1", "endpoints"), {"metadata": core_meta, "subsets": [subset]})
 
 
-def server_call(served: Served, method: str, namespace: str, name: str = "") -> Call:
+async def publish_authentication(backend: Backend, clients: str, proxies: str) -> None:
+    """How extension API servers know users: the authorities of client certificates and of the front proxy, its
+    headers, and the Role to read that."""
+    data = {
+        "client-ca-file": clients,
+        "requestheader-client-ca-file": proxies,
+        "requestheader-allowed-names": '["front-proxy-client"]',
+        "requestheader-username-headers": '["X-Remote-User"]',
+        "requestheader-uid-headers": '["X-Remote-Uid"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+    }
+    meta = {"name": "extension-apiserver-authentication", "namespace": "kube-system"}
+    await put(backend, backend.served("", "v1", "configmaps"), {"metadata": meta, "data": data})
+    await put(backend, backend.served(policy.RBAC, "v1", "roles"), policy.authentication_reader())
+
+
+def server_call(served: Served, method: str, namespace: str, name: str = "", *, subresource: str = "") -> Call:
     """A call that the server makes itself."""
     r = served.resource
-    path = ResourcePath(group=r.group, version=r.version, plural=r.plural, namespace=namespace, name=name)
-    request = Request(method=method, path=r.path(namespace, name), user_agent="kube-apiserver")
+    path = ResourcePath(group=r.group, version=r.version, plural=r.plural, namespace=namespace, name=name, subresource=subresource)
+    request = Request(method=method, path=r.path(namespace, name, subresource), user_agent="kube-apiserver")
     return Call(
         request=request, user=SERVER, served=served, path=path, verb={"POST": "create", "PUT": "update", "DELETE": "delete"}[method]
     )

@@ -23,9 +23,12 @@ from lateen.kube.meta import Object
 
 if TYPE_CHECKING:
     from lateen.aio.clock import Clock
+    from lateen.cluster.api.aggregation.table import Remotes
     from lateen.cluster.api.auth.rbac import Rbac
     from lateen.cluster.api.auth.tokens import ServiceAccountTokens
+    from lateen.cluster.api.outward.tls import Trust
     from lateen.cluster.api.streaming.seam import Nodes, Upgrade
+    from lateen.cluster.api.streaming.tunnels import Tunnel
     from lateen.cluster.api.subresources.log import LogSource
     from lateen.cluster.api.user import UserInfo
     from lateen.cluster.api.watching import WatchStream, WatchStreams
@@ -93,7 +96,8 @@ class ListBody:
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """One answer. At most one of record, obj, listed, raw, watch, stream and upgrade is set."""
+    """One answer. At most one of record, obj, listed, raw, watch, stream, upgrade and tunnel is set. ``proxied``: the stream is
+    somebody else's whole answer."""
 
     status: int = 200
     record: Record | None = None
@@ -105,6 +109,8 @@ class Answer:
     watch: WatchStream | None = None
     stream: AsyncIterator[bytes] | None = None
     upgrade: Upgrade | None = None
+    tunnel: Tunnel | None = None
+    proxied: bool = False
 
     def parts(self) -> tuple[bytes, ...]:
         """The bytes of what this answers with, in pieces."""
@@ -171,7 +177,8 @@ class Access:
 @dataclass(slots=True, kw_only=True)
 class Backend:
     """What verbs work on. ``list_cache``: prefix -> (the revision that last changed it, its items' bytes);
-    ``account_admission``: pods need a ServiceAccount and get its token (boot turns it on, see ``admission.accounts``)."""
+    ``account_admission``: pods need a ServiceAccount and get its token (boot turns it on, see ``admission.accounts``).
+    ``remotes``: extension API servers; ``front_proxy`` is our certificate towards them."""
 
     storage: Storage
     registry: Registry
@@ -182,6 +189,8 @@ class Backend:
     logs: LogSource
     nodes: Nodes
     account_admission: bool = False
+    remotes: Remotes
+    front_proxy: Trust
     locks: KeyLocks = field(default_factory=KeyLocks)
     list_cache: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 

@@ -25,6 +25,7 @@ from lateen.cluster.api import statuses
 from lateen.cluster.api.auth.authenticator import Authenticator
 from lateen.cluster.api.call import Answer
 from lateen.cluster.api.server import ApiServer, failure
+from lateen.cluster.api.streaming.tunnels import serve_tunnel
 from lateen.cluster.api.streaming.websocket import serve_upgrade
 from lateen.cluster.api.user import UserInfo
 from lateen.errors import ApiError, UnauthorizedError
@@ -147,6 +148,8 @@ class HttpsServer:
             answer = await self._api.handle(request, user)
         if answer.upgrade is not None:
             return await serve_upgrade(raw, answer.upgrade)
+        if answer.tunnel is not None:
+            return await serve_tunnel(raw, answer.tunnel)
         if answer.watch is not None:
             return await _stream(raw, answer, answer.watch.chunks())
         if answer.stream is not None:
@@ -236,8 +239,10 @@ async def _stream(raw: web.BaseRequest, answer: Answer, chunks: AsyncIterator[by
         async for chunk in chunks:
             await response.write(chunk)
         await response.write_eof()
-    except ConnectionError:
-        pass  # the client went away
+    except (OSError, ValueError, EOFError):
+        # The client went away, or what we carry for it broke off: then our answer must not look whole.
+        if raw.transport is not None:
+            raw.transport.abort()
     finally:
         await chunks.aclose()  # type: ignore[attr-defined] # they are async generators
     return response

@@ -105,6 +105,10 @@ class Registry:
         self._served[r.group, r.version, r.plural] = served
         self.generation += 1
 
+    def touch(self) -> None:
+        """Say that something beside the registry changed what is served (extension API servers)."""
+        self.generation += 1
+
     def remove(self, group: str, version: str, plural: str) -> None:
         """Stop serving. Idempotent."""
         if self._served.pop((group, version, plural), None) is not None:

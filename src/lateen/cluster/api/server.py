@@ -16,7 +16,11 @@ from lateen.aio.clock import Clock, SystemClock
 from lateen.aio.tasks import TaskOwner
 from lateen.client.seam import Request, Response
 from lateen.cluster.api import statuses
-from lateen.cluster.api.access import check, check_path, impersonated, rbac_over
+from lateen.cluster.api.access import check, check_foreign, check_path, impersonated, rbac_over
+from lateen.cluster.api.aggregation.forward import forward, taken_in
+from lateen.cluster.api.aggregation.keeper import Keeper
+from lateen.cluster.api.aggregation.services import Remote
+from lateen.cluster.api.aggregation.table import Remotes
 from lateen.cluster.api.allocation import ServiceAddresses
 from lateen.cluster.api.auth.authenticator import Authenticator
 from lateen.cluster.api.auth.pki import make_ca
@@ -32,9 +36,11 @@ from lateen.cluster.api.health import Health
 from lateen.cluster.api.metrics import Metrics
 from lateen.cluster.api.negotiation import Form, form_of
 from lateen.cluster.api.nonresource import page_for
+from lateen.cluster.api.outward.tls import Trust
 from lateen.cluster.api.paths import ResourcePath, parse_path
 from lateen.cluster.api.presenting import present
 from lateen.cluster.api.registry import Registry, Served
+from lateen.cluster.api.strategies.apiservices import take
 from lateen.cluster.api.strategies.definitions import serve
 from lateen.cluster.api.streaming.seam import Nodes, NoNodes
 from lateen.cluster.api.subresources.log import LogSource, no_logs
@@ -86,9 +92,11 @@ class ApiServer:
         service_network: IPv4Network | None = None,
         account_key: bytes | None = None,
         account_admission: bool = False,
+        front_proxy: Trust | None = None,
     ) -> None:
         """``account_key`` (PEM) signs ServiceAccount tokens; without one a key is made that lives as long as the server.
-        ``account_admission``: pods need a ServiceAccount and get its token, which needs the controllers that make both."""
+        ``account_admission``: pods need a ServiceAccount and get its token, which needs the controllers that make both.
+        ``front_proxy``: the certificate that extension API servers know us by."""
         clock = clock or SystemClock()
         registry = Registry(builtin() if resources is None else resources, conversions=CONVERSIONS)
         for served in usage.served():
@@ -105,6 +113,8 @@ class ApiServer:
             logs=no_logs,
             nodes=NoNodes(),
             account_admission=account_admission,
+            remotes=Remotes(),
+            front_proxy=front_proxy or Trust(),
         )
         self.authenticator: Authenticator | None = None
         self.url = "https://kubernetes.default.svc"
@@ -124,9 +134,12 @@ class ApiServer:
         self.backend.addresses.load(self.backend.objects("", "v1", "services"))
         for crd in self.backend.objects("apiextensions.k8s.io", "v1", "customresourcedefinitions"):
             serve(self.backend, crd)
+        for service in self.backend.objects("apiregistration.k8s.io", "v1", "apiservices"):
+            take(self.backend, service)
         await bootstrap(self.backend)
         self._tasks.start(self.backend.streams.run(), "watch-ticks")
         self._tasks.start(expire_events(self.backend, self.backend.clock), "event-expiry")
+        self._tasks.start(Keeper(self.backend, self.backend.clock).run(), "api-services")
         self._tasks.start(CrdCleanup(self.backend, self.backend.clock).run(), "crd-cleanup")
 
     async def close(self) -> None:
@@ -160,7 +173,8 @@ class ApiServer:
         """The in-process door for ``user``: what ``client.inprocess.InProcessTransport`` takes."""
 
         async def handle(request: Request) -> Response:
-            return _response(await self.handle(request, user))
+            answer = await self.handle(request, user)
+            return await taken_in(request, answer) if answer.proxied else _response(answer)
 
         return handle
 
@@ -181,7 +195,10 @@ class ApiServer:
         return answer
 
     async def _answered(self, request: Request, user: UserInfo, path: ResourcePath | None, served: Served | None) -> Answer:
+        remotes = self.backend.remotes
         try:
+            if remotes.by_key and (remote := remotes.find(request.path)) is not None:
+                return await self._forward(request, user, path, remote)
             if path is None or served is None:
                 return self._page(request, user)
             return await self._resource(request, user, path, served)
@@ -194,6 +211,14 @@ class ApiServer:
             # The server outlives any fault of one request, says 500 and logs where it was.
             log.exception("%s %s failed", request.method, request.path)
             return failure(statuses.internal(f"{type(error).__name__}: {error}"))
+
+    async def _forward(self, request: Request, user: UserInfo, path: ResourcePath | None, remote: Remote) -> Answer:
+        """What an extension API server serves. Who may is decided here first, and by it again."""
+        if path is None:
+            check_path(self.rbac, user, request.method, request.path)
+        else:
+            check_foreign(self.rbac, user, verb_of(request, path), path)
+        return await forward(self.backend, request, user, remote)
 
     async def _resource(self, request: Request, user: UserInfo, path: ResourcePath, served: Served) -> Answer:
         verb, work = _route(request, path, served)
@@ -267,6 +292,15 @@ def _virtual(method: str, path: ResourcePath, work: Verb) -> tuple[str, Verb]:
     if method != "POST" or path.name:
         raise statuses.method_not_allowed()
     return "create", work
+
+
+def verb_of(request: Request, path: ResourcePath) -> str:
+    """The verb that RBAC knows for a request to a resource that is not served here."""
+    if path.name:
+        return {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}.get(request.method, "get")
+    if request.method == "GET":
+        return "watch" if _truthy(request.query.get("watch")) else "list"
+    return {"POST": "create", "DELETE": "deletecollection", "PUT": "update", "PATCH": "patch"}.get(request.method, "get")
 
 
 def _truthy(value: Any) -> bool:

@@ -174,6 +174,11 @@ def entity_too_large(limit: int) -> ServerError:
     return ServerError(message, status=_failure(413, "RequestEntityTooLarge", message, {}))
 
 
+def unavailable(why: str) -> ServerError:
+    """Somebody behind us does not answer."""
+    return ServerError(why, status=_failure(503, "ServiceUnavailable", why, {}))
+
+
 def not_acceptable(why: str) -> NotAcceptableError:
     """None of the accepted media types can be produced."""
     return NotAcceptableError(why)

@@ -14,7 +14,7 @@ from lateen.client.informer import Informer
 from lateen.cluster.controllers.kit import Kit
 from lateen.errors import ApiError, NotFoundError, TransportError
 from lateen.kube.meta import Key, Object, key_of, meta, uid_of
-from lateen.kube.resources import CRDS, Resource
+from lateen.kube.resources import APISERVICES, CRDS, Resource
 from lateen.reconcile import DONE, Controller, Result, Source, finalizers
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
@@ -24,12 +24,12 @@ _BATCH = 64
 
 
 def controller(kit: Kit) -> Controller:
-    """The controller. Its one key per UID; resources are found by discovery when it starts and when a CRD changes."""
+    """The controller. Its one key per UID; resources are found by discovery when it starts and when CRDs or APIServices change."""
     reconciler = GarbageCollector(kit)
     made = Controller(
         name="garbage",
         reconciler=reconciler,
-        sources=[Source(informer=kit.informer(CRDS), keys=lambda _: (RESCAN,))],
+        sources=[Source(informer=kit.informer(r), keys=lambda _: (RESCAN,)) for r in (CRDS, APISERVICES)],
         clock=kit.clock,
         workers=32,
     )
@@ -85,7 +85,8 @@ class GarbageCollector:
         for name, resource in served.items():
             if name not in self._watched:
                 self._watch(resource)
-        for name in [n for n in self._watched if n not in served]:
+        stale = self._kit.discovery.stale  # what they hold is unknown, not gone
+        for name in [n for n, i in self._watched.items() if n not in served and i.resource.api_version not in stale]:
             self._forget(self._watched.pop(name))
         return DONE
 

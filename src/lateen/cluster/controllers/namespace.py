@@ -12,6 +12,7 @@ from lateen.kube.resources import NAMESPACES, Resource
 from lateen.reconcile import DONE, Controller, Result, Source
 
 _AGAIN = 0.1
+_UNDISCOVERED = 2.0
 _ORDER = ("deployments", "statefulsets", "daemonsets", "jobs", "cronjobs", "replicasets", "replicationcontrollers")
 
 
@@ -47,12 +48,13 @@ class NamespaceReconciler:
             self._kit.discovery.forget()
             found = await self._kit.discovery.preferred()
         except (ApiError, TransportError) as error:
-            await self._tell(namespace, Progress(discovery=str(error)))
+            await self._tell(namespace, Progress(discovery=f"1 failing: {error}"))
             raise
         progress = await self._empty_all([r for r in found if _deletable(r)], key.name)
-        if progress.left or progress.failures:
+        progress.discovery = undiscovered(self._kit.discovery.stale)
+        if progress.left or progress.failures or progress.discovery:
             await self._tell(namespace, progress)
-            return Result(_AGAIN)
+            return Result(_AGAIN if progress.left or progress.failures else _UNDISCOVERED)
         finalizers = spec_of(namespace).get("finalizers") or []
         kept = [f for f in finalizers if f != "kubernetes"]
         if kept != finalizers:
@@ -104,6 +106,14 @@ class NamespaceReconciler:
             await self._kit.client.update_status(NAMESPACES, {**current, "status": {**status, "conditions": conditions}})
 
 
+def undiscovered(stale: list[str]) -> str:
+    """What keeps a namespace: what an extension API server holds of it cannot be known while that does not answer."""
+    if not stale:
+        return ""
+    words = ", ".join(f"{gv}: stale GroupVersion discovery: {gv}" for gv in sorted(stale))
+    return f"{len(stale)} failing: unable to retrieve the complete list of server APIs: {words}"
+
+
 def _deletable(resource: Resource) -> bool:
     return resource.namespaced and {"list", "delete"} <= set(resource.verbs)
 
@@ -119,7 +129,7 @@ def conditions_of(progress: Progress) -> list[dict[str, str]]:
             "ResourcesDiscovered",
             "All resources successfully discovered",
             "DiscoveryFailed",
-            f"Discovery failed for some groups: {progress.discovery}" if progress.discovery else "",
+            f"Discovery failed for some groups, {progress.discovery}" if progress.discovery else "",
         ),
         _condition("GroupVersionParsingFailure", "ParsedGroupVersions", "All legacy kube types successfully parsed", "", ""),
         _condition(

@@ -18,7 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lateen.cluster.api.outward.tls import Trust
+
 _YEARS = timedelta(days=3650)
+FRONT_PROXY = "front-proxy-client"
 _SKEW = timedelta(minutes=5)
 _NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 
@@ -38,11 +41,16 @@ class Pki:
     folder: Path
     ca: Pair
     server: Pair
+    front_proxy_ca: Pair  # an authority of its own: who shows its certificates to extension API servers may name any user
     service_account_key: bytes  # PEM; signs ServiceAccount tokens
 
     @property
     def ca_file(self) -> Path:
         return self.folder / "ca.crt"
+
+    def front_proxy(self) -> Trust:
+        """Who the API server is to extension API servers."""
+        return Trust(certificate=self.folder / f"{FRONT_PROXY}.crt", key=self.folder / f"{FRONT_PROXY}.key")
 
     def server_context(self) -> ssl.SSLContext:
         """TLS settings of the API server; client certificates of our CA are accepted, none is asked of anybody."""
@@ -60,16 +68,19 @@ def load_or_make(folder: Path, addresses: Sequence[str]) -> Pki:
     server = _kept(folder, "server")
     if server is None or not _covers(server, addresses):
         server = _store(folder, "server", sign(ca, "kube-apiserver", server=True, addresses=addresses))
+    front = _kept(folder, "front-proxy-ca") or _store(folder, "front-proxy-ca", make_ca("front-proxy-ca"))
+    if _kept(folder, FRONT_PROXY) is None:
+        _store(folder, FRONT_PROXY, sign(front, FRONT_PROXY))
     key_file = folder / "sa.key"
     if not key_file.exists():
         _write(key_file, _pem(ec.generate_private_key(ec.SECP256R1())))
-    return Pki(folder=folder, ca=ca, server=server, service_account_key=key_file.read_bytes())
+    return Pki(folder=folder, ca=ca, server=server, front_proxy_ca=front, service_account_key=key_file.read_bytes())
 
 
-def make_ca() -> Pair:
+def make_ca(name: str = "lateen-ca") -> Pair:
     """A new self-signed authority."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lateen-ca")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=True,
@@ -81,12 +92,22 @@ def make_ca() -> Pair:
         encipher_only=False,
         decipher_only=False,
     )
-    builder = _builder(name, name, key.public_key()).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    builder = _builder(subject, subject, key.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
     return _pair(builder.add_extension(usage, critical=True).sign(key, hashes.SHA256()), key)
 
 
-def sign(ca: Pair, common_name: str, *, groups: Sequence[str] = (), server: bool = False, addresses: Sequence[str] = ()) -> Pair:
-    """A certificate for a user (``groups`` as organisations) or, with ``server``, for our addresses."""
+def sign(
+    ca: Pair,
+    common_name: str,
+    *,
+    groups: Sequence[str] = (),
+    server: bool = False,
+    addresses: Sequence[str] = (),
+    names: Sequence[str] = _NAMES,
+) -> Pair:
+    """A certificate for a user (``groups`` as organisations) or, with ``server``, for addresses and names (ours)."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.load_pem_x509_certificate(ca.certificate)
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, g) for g in groups]
@@ -98,9 +119,9 @@ def sign(ca: Pair, common_name: str, *, groups: Sequence[str] = (), server: bool
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
     builder = builder.add_extension(authority, critical=False)
     if server:
-        names: list[x509.GeneralName] = [x509.DNSName(n) for n in _NAMES]
-        names += [x509.IPAddress(ipaddress.ip_address(a)) for a in addresses]
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        known: list[x509.GeneralName] = [x509.DNSName(n) for n in names]
+        known += [x509.IPAddress(ipaddress.ip_address(a)) for a in addresses]
+        builder = builder.add_extension(x509.SubjectAlternativeName(known), critical=False)
     ca_key = serialization.load_pem_private_key(ca.key, None)
     return _pair(builder.sign(ca_key, hashes.SHA256()), key)  # type: ignore[arg-type]
 

@@ -176,6 +176,13 @@ def objects() -> list[Object]:
     ]
 
 
+def authentication_reader() -> Object:
+    """The Role in kube-system that extension API servers are bound to, to read how users are known."""
+    rule = _rule(READ, "", ["configmaps"]) | {"resourceNames": ["extension-apiserver-authentication"]}
+    found = _object("Role", "extension-apiserver-authentication-reader", {"rules": [rule]})
+    return {**found, "metadata": {**found["metadata"], "namespace": "kube-system"}}
+
+
 def _rules(name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
     """What a role says; the rules of one that aggregates are a controller's to write."""
     if name not in _LADDER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lateen.cluster.api.aggregation.table import Remotes
 from lateen.cluster.api.discovery.groups import Group, Version, groups, names, response_kind, subresources
 from lateen.cluster.api.registry import Registry, Served
 from lateen.kube.meta import Object
@@ -9,9 +10,9 @@ from lateen.kube.meta import Object
 CONTENT_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
-def document(registry: Registry, *, core: bool) -> Object:
+def document(registry: Registry, remotes: Remotes, *, core: bool) -> Object:
     """The list for ``/api`` (``core``) or ``/apis``."""
-    items = [_group(g) for g in groups(registry) if (g.name == "") is core]
+    items = [_group(g) for g in groups(registry, remotes) if (g.name == "") is core]
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
 
 
@@ -21,6 +22,9 @@ def _group(group: Group) -> Object:
 
 
 def _version(version: Version) -> Object:
+    if version.remote is not None:
+        found = _foreign(version) if version.described is not None else []
+        return {"version": version.name, "resources": found, "freshness": "Current" if version.remote.available else "Stale"}
     return {"version": version.name, "resources": [_resource(s) for s in version.resources], "freshness": "Current"}
 
 
@@ -39,3 +43,21 @@ def _resource(served: Served) -> Object:
         group, version, kind = response_kind(served, sub)
         subs.append({"subresource": name, "responseKind": {"group": group, "version": version, "kind": kind}, "verbs": sub.verbs})
     return found | ({"subresources": subs} if subs else {})
+
+
+def _foreign(version: Version) -> list[Object]:
+    """The resources of an extension API server, from its legacy discovery: subresources go below their resource."""
+    assert version.remote is not None and version.described is not None
+    group = version.remote.group
+    found: dict[str, Object] = {}
+    for entry in version.described.resources.get("resources") or ():
+        name, _, sub = entry["name"].partition("/")
+        kind = {"group": entry.get("group") or group, "version": entry.get("version") or version.name, "kind": entry["kind"]}
+        whole = found.setdefault(name, {"resource": name, "scope": "Namespaced" if entry.get("namespaced") else "Cluster"})
+        if sub:
+            below = {"subresource": sub, "responseKind": kind, "verbs": list(entry.get("verbs") or ())}
+            whole.setdefault("subresources", []).append(below)
+        else:
+            whole |= {"responseKind": kind, "singularResource": entry.get("singularName") or "", "verbs": list(entry["verbs"])}
+            whole |= {k: entry[k] for k in ("shortNames", "categories") if entry.get(k)}
+    return list(found.values())

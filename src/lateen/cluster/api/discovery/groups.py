@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lateen.cluster.api.aggregation.services import Remote
+from lateen.cluster.api.aggregation.table import Described, Remotes
 from lateen.cluster.api.registry import Registry, Served
 from lateen.cluster.api.subresources.table import SUBRESOURCES, Subresource
 
@@ -48,10 +50,12 @@ def version_rank(version: str) -> tuple[int, int, int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of one group, with its resources by name."""
+    """One version of one group, with its resources by name; those of an extension API server are only ``described``."""
 
     name: str
     resources: tuple[Served, ...]
+    remote: Remote | None = None
+    described: Described | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +66,29 @@ class Group:
     versions: tuple[Version, ...]
 
 
-def groups(registry: Registry) -> list[Group]:
-    """Every group, core first."""
+def groups(registry: Registry, remotes: Remotes) -> list[Group]:
+    """Every group, core first; extension API servers' group versions take the place of our own."""
     found: dict[str, dict[str, list[Served]]] = {}
     for served in registry:
         found.setdefault(served.resource.group, {}).setdefault(served.resource.version, []).append(served)
+    for group, version in remotes.by_key:
+        found.setdefault(group, {})[version] = []
     rank: Mapping[str, int] = {name: i for i, name in enumerate(_ORDER)}
     names = sorted(found, key=lambda n: (rank.get(n, len(rank)), n))
-    return [Group(name, _versions(found[name])) for name in names]
+    return [Group(name, _versions(name, found[name], remotes)) for name in names]
 
 
-def _versions(found: Mapping[str, list[Served]]) -> tuple[Version, ...]:
+def _versions(group: str, found: Mapping[str, list[Served]], remotes: Remotes) -> tuple[Version, ...]:
     ordered = sorted(found, key=version_rank)
-    return tuple(Version(v, tuple(sorted(found[v], key=lambda s: s.resource.plural))) for v in ordered)
+    return tuple(
+        Version(
+            v,
+            tuple(sorted(found[v], key=lambda s: s.resource.plural)),
+            remotes.by_key.get((group, v)),
+            remotes.described.get((group, v)),
+        )
+        for v in ordered
+    )
 
 
 def subresources(served: Served) -> list[tuple[str, Subresource]]:

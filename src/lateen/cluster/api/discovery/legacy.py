@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from lateen.cluster.api.aggregation.table import Remotes
 from lateen.cluster.api.discovery.groups import Group, Version, groups, names, response_kind, subresources
 from lateen.cluster.api.registry import Registry, Served
 from lateen.kube.meta import Object
 
 
-def document(registry: Registry, path: str) -> Object | None:
+def document(registry: Registry, remotes: Remotes, path: str) -> Object | None:
     """The document at ``path``, None if there is none."""
     parts = [p for p in path.split("/") if p]
     if parts == ["api"]:
         address = [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]
         return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": address}
-    found = groups(registry)
+    found = groups(registry, remotes)
     if parts == ["apis"]:
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(g) for g in found if g.name]}
     name = "" if parts[0] == "api" else parts[1]

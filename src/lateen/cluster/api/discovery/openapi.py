@@ -14,6 +14,7 @@ import orjson
 
 from lateen.client.seam import Request
 from lateen.cluster.api import statuses
+from lateen.cluster.api.aggregation.table import Remotes
 from lateen.cluster.api.call import Answer
 from lateen.cluster.api.discovery.groups import Group, Version, groups, response_kind, subresources
 from lateen.cluster.api.registry import Registry, Served
@@ -49,23 +50,24 @@ class OpenApiCache:
         if registry.generation != self._generation:
             self._generation, self._documents, self._index = registry.generation, {}, b""
 
-    def index(self, registry: Registry) -> bytes:
+    def index(self, registry: Registry, remotes: Remotes) -> bytes:
         """Every document's path, with a hash of what it is made from."""
         self.refresh(registry)
         if not self._index:
             paths = {}
-            for group in groups(registry):
+            for group in groups(registry, remotes):
                 for version in group.versions:
-                    url = f"/openapi/v3/{_path(group, version)}?hash={_fingerprint(version)}"
-                    paths[_path(group, version)] = {"serverRelativeURL": url}
+                    if found := _fingerprint(version):
+                        url = f"/openapi/v3/{_path(group, version)}?hash={found}"
+                        paths[_path(group, version)] = {"serverRelativeURL": url}
             self._index = orjson.dumps({"paths": paths})
         return self._index
 
-    def document(self, registry: Registry, path: str) -> bytes | None:
+    def document(self, registry: Registry, remotes: Remotes, path: str) -> bytes | None:
         """The document at ``apis/apps/v1``, None if there is none. Made when it is first asked for."""
         self.refresh(registry)
         if path not in self._documents:
-            found = next(((g, v) for g in groups(registry) for v in g.versions if _path(g, v) == path), None)
+            found = next(((g, v) for g in groups(registry, remotes) for v in g.versions if _path(g, v) == path), None)
             if found is None:
                 return None
             self._documents[path] = orjson.dumps(document(*found))
@@ -79,10 +81,10 @@ def serve(server: ApiServer, request: Request) -> Answer:
         return Answer(raw=_v2(), content_type=_V2_TYPE)
     if parts[:2] != ["openapi", "v3"]:
         raise statuses.no_such_path()
-    registry, cache = server.backend.registry, server.openapi
+    registry, remotes, cache = server.backend.registry, server.backend.remotes, server.openapi
     if len(parts) == 2:
-        return Answer(raw=cache.index(registry))
-    raw = cache.document(registry, "/".join(parts[2:]))
+        return Answer(raw=cache.index(registry, remotes))
+    raw = cache.document(registry, remotes, "/".join(parts[2:]))
     if raw is None:
         raise statuses.no_such_path()
     return Answer(raw=raw, headers={"Cache-Control": "public, immutable"} if "hash" in request.query else {})
@@ -103,7 +105,10 @@ def _path(group: Group, version: Version) -> str:
 
 
 def _fingerprint(version: Version) -> str:
-    """What a document depends on: the resources, and the schemas of custom ones (built-in types change with the release)."""
+    """What a document depends on: the resources, and the schemas of custom ones (built-in types change with the release).
+    '' for an extension API server that has none."""
+    if version.remote is not None:
+        return version.described.openapi if version.described is not None else ""
     facts = [(repr(s.resource), s.node.schema if s.node is not None else None) for s in version.resources]
     return hashlib.sha256(orjson.dumps([VERSION, facts], default=str)).hexdigest().upper()
 

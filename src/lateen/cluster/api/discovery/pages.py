@@ -26,12 +26,12 @@ class DiscoveryCache:
 
     def get(self, server: ApiServer, path: str, wide: bool) -> tuple[bytes, str] | None:
         """(bytes, etag) of the document at ``path``; ``wide`` for the aggregated one."""
-        registry = server.backend.registry
+        registry, remotes = server.backend.registry, server.backend.remotes
         if registry.generation != self._generation:
             self._generation, self._kept = registry.generation, {}
         found = self._kept.get((path, wide))
         if found is None:
-            made = aggregated.document(registry, core=path == "/api") if wide else legacy.document(registry, path)
+            made = aggregated.document(registry, remotes, core=path == "/api") if wide else legacy.document(registry, remotes, path)
             if made is None:
                 return None
             raw = orjson.dumps(made)

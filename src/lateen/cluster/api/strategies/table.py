@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lateen.cluster.api.registry import Served
-from lateen.cluster.api.strategies import batch, certificates, core, definitions, services
+from lateen.cluster.api.strategies import apiservices, batch, certificates, core, definitions, services
 from lateen.cluster.api.strategies.base import Strategy
 
 _GENERATION = frozenset(
@@ -29,7 +29,12 @@ _GENERATION = frozenset(
     for plural in plurals
 )
 _SPECIAL: dict[str, Strategy] = (
-    batch.STRATEGIES | certificates.STRATEGIES | core.STRATEGIES | services.STRATEGIES | definitions.STRATEGIES
+    apiservices.STRATEGIES
+    | batch.STRATEGIES
+    | certificates.STRATEGIES
+    | core.STRATEGIES
+    | services.STRATEGIES
+    | definitions.STRATEGIES
 )
 _made: dict[tuple[str, tuple[str, ...], bool], Strategy] = {}
 

@@ -50,10 +50,10 @@ async def of_service(backend: Backend, call: Call) -> Answer:
     ports = (service.get("spec") or {}).get("ports") or []
     wanted = [p for p in ports if not target.port or target.port in (p.get("name"), str(p.get("port")))]
     if not wanted:
-        raise _unavailable(f'no service port "{target.port}" found for service "{target.name}"')
+        raise statuses.unavailable(f'no service port "{target.port}" found for service "{target.name}"')
     for pod, port in _endpoints(backend, call.namespace, target.name, str(wanted[0].get("name") or "")):
         return await _carry(backend, call, pod, port)
-    raise _unavailable(f'no endpoints available for service "{target.name}"')
+    raise statuses.unavailable(f'no endpoints available for service "{target.name}"')
 
 
 def _endpoints(backend: Backend, namespace: str, service: str, port_name: str) -> list[tuple[Object, int]]:
@@ -80,7 +80,7 @@ async def of_node(backend: Backend, call: Call) -> Answer:
     except ApiError:
         raise
     except LateenError as error:
-        raise _unavailable(f"error trying to reach service: {error}") from error
+        raise statuses.unavailable(f"error trying to reach service: {error}") from error
     if page is None:
         return Answer(status=404, raw=b"404 page not found\n", content_type="text/plain; charset=utf-8")
     return Answer(raw=page[1], content_type=page[0])
@@ -90,7 +90,7 @@ async def _carry(backend: Backend, call: Call, pod: Object, port: int) -> Answer
     try:
         answer = await _exchange(await backend.nodes.dial(pod, port), call, f"{meta(pod)['name']}:{port}")
     except (OSError, ValueError) as error:
-        raise _unavailable(f"error trying to reach service: {error}") from error
+        raise statuses.unavailable(f"error trying to reach service: {error}") from error
     headers = dict(answer.headers)
     kind = headers.pop("content-type", "application/octet-stream")
     return Answer(status=answer.status, stream=answer.body, content_type=kind, headers=headers)
@@ -119,8 +119,3 @@ def _target(name: str) -> _Target:
             raise statuses.bad_request("proxying to an https target is not served")
         parts = parts[1:]
     return _Target(parts[0], parts[1] if len(parts) > 1 else "")
-
-
-def _unavailable(why: str) -> ApiError:
-    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": why}
-    return ApiError(why, status={**status, "reason": "ServiceUnavailable", "code": 503})
