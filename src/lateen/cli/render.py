@@ -39,6 +39,8 @@ def _package(files: list[Path] | None, target: str, *, folder: str, env: str, ha
     if not folder:
         raise InputError(f"where should the {target} package go?", hint="name a folder with -o")
     graph = package.graph(wanted, files, environment=env, build=build, having=named(having), progress=note)
+    for text in wanted.notes(graph):
+        note(text)
     done = package.write(Path(folder), wanted.write(graph), force=force)
     for line in done:
         say(line)

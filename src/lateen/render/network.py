@@ -162,15 +162,15 @@ def _grpc_rule(service: Service, name: str, route: Route) -> dict[str, Any]:
 def _rule(service: Service, name: str, route: Route) -> dict[str, Any]:
     path = {"path": {"type": _MATCH[route.match], "value": route.path}}
     filters = _filters(route)
-    times = {"request": _duration(route.timeout)} if route.timeout is not None else {}
+    times = {"request": gateway_duration(route.timeout)} if route.timeout is not None else {}
     if route.retries is not None and route.retries.per_try is not None:
-        times["backendRequest"] = _duration(route.retries.per_try)
+        times["backendRequest"] = gateway_duration(route.retries.per_try)
     return {
         "matches": [{**path, "method": m} for m in route.methods] or [path],
         **({"filters": filters} if filters else {}),
         "backendRefs": [{"name": name, "port": _port(service, route).port}],
         **({"timeouts": times} if times else {}),
-        **({"retry": _retry(route.retries)} if route.retries is not None else {}),
+        **({"retry": retry(route.retries)} if route.retries is not None else {}),
     }
 
 
@@ -208,16 +208,17 @@ def _cors(cors: Cors) -> dict[str, Any]:
     }
 
 
-def _retry(retries: Retries) -> dict[str, Any]:
+def retry(retries: Retries) -> dict[str, Any]:
+    """The ``retry`` of a rule of an HTTPRoute."""
     codes = sorted({code for when in retries.when for code in _CODES.get(when, ())})
     return {
         "attempts": retries.attempts,
         **({"codes": codes} if codes else {}),
-        "backoff": _duration(retries.backoff),
+        "backoff": gateway_duration(retries.backoff),
     }
 
 
-def _duration(value: float) -> str:
+def gateway_duration(value: float) -> str:
     """Gateway API's form of a duration (GEP-2257)."""
     whole, rest = divmod(round(value * 1000), 1000)
     text = "".join(

@@ -12,6 +12,7 @@ import jsonschema_rs
 import kubernetes_validate
 import pytest
 import yaml
+from published import PEERS, builtin, strict
 
 from lateen.errors import InputError
 from lateen.kube.meta import Object, labels_of
@@ -26,27 +27,6 @@ FILES = {"app.conf": b"a = 1\nb = 2\n", "logo.png": b"\x89PNG\xff", "secrets/key
 IMAGES = {"web": "registry.example.com/team/shop/web@sha256:" + "ab" * 32}
 ENVIRONMENTS = {"routes": "test"}
 HAVING = {"complete": named(["keda", "vpa", "prometheus", "cert-manager", "external-secrets"])}
-
-
-PEERS = Path(__file__).parents[4] / "shared" / "reference" / "data"
-
-
-def builtin(obj: Object) -> bool:
-    """Whether Kubernetes itself has the kind."""
-    group = obj["apiVersion"].rpartition("/")[0]
-    return "." not in group or (group.endswith(".k8s.io") and not group.startswith(("gateway.", "autoscaling.")))
-
-
-def strict(schema: Any) -> Any:
-    """The schema with unknown fields refused wherever fields are listed."""
-    if isinstance(schema, list):
-        return [strict(s) for s in schema]
-    if not isinstance(schema, dict):
-        return schema
-    result = {k: strict(v) for k, v in schema.items()}
-    if "properties" in result and "additionalProperties" not in result and result.get("type") == "object":
-        result["additionalProperties"] = False
-    return result
 
 
 def application(case: str) -> Application:

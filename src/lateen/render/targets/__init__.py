@@ -5,11 +5,12 @@ To add one: a module beside this with ``write(graph)``, and a line in TARGETS. D
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from lateen.render.targets import helm, kustomize, plain
 from lateen.render.targets.graph import Graph, Variant
+from lateen.render.targets.mesh import MESHES
 
 Files = Mapping[str, str]
 
@@ -18,15 +19,20 @@ __all__ = ["TARGETS", "Files", "Graph", "Target", "Variant"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A kind of package. ``environments`` says whether it holds every environment, or one."""
+    """A kind of package. ``environments`` says whether it holds every environment, or one; ``notes`` what it cannot carry."""
 
     write: Callable[[Graph], Files]
     summary: str
     environments: bool = False
+    notes: Callable[[Graph], Iterable[str]] = lambda graph: ()
 
 
 TARGETS: Mapping[str, Target] = {
     "plain": Target(plain.write, "YAML files for kubectl apply"),
     "helm": Target(helm.write, "a chart with a values file per environment", environments=True),
     "kustomize": Target(kustomize.write, "a base, components, and an overlay per environment", environments=True),
+    "istio": Target(MESHES["istio"].write, "plain, in Istio's mesh: mTLS, authorization, patience", notes=MESHES["istio"].notes),
+    "linkerd": Target(MESHES["linkerd"].write, "plain, in Linkerd's mesh", notes=MESHES["linkerd"].notes),
+    "consul": Target(MESHES["consul"].write, "plain, in Consul's mesh", notes=MESHES["consul"].notes),
+    "gamma": Target(MESHES["gamma"].write, "plain, with routes for any mesh of the Gateway API", notes=MESHES["gamma"].notes),
 }
