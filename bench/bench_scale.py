@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.harness import Figure, folder, percentile
+from bench.left import objects
 from bench.served import connect, cpu_seconds, resident_mb, server
 
 REPLICAS, NODES = 1000, 20
@@ -41,6 +43,7 @@ def run() -> Iterator[Figure]:
 def _end_to_end() -> Iterator[Figure]:
     """10 Deployments with 500 replicas each on 500 nodes; then all to 0, to 500 again, and the namespace deleted."""
     with folder() as place, server(Path(place), hollow=BIG_NODES) as target, connect(target) as ask:
+        before = objects(partial(_get, ask))
         ask("POST", "/api/v1/namespaces", json.dumps({"metadata": {"name": "big"}}))
         start = time.perf_counter()
         for i in range(BIG_APPS):
@@ -59,7 +62,12 @@ def _end_to_end() -> Iterator[Figure]:
             _until(lambda wanted=wanted: _pods(ask) == (wanted, wanted), time.perf_counter())  # type: ignore[misc]
         _until(lambda: "big" not in [n["metadata"]["name"] for n in ask("GET", "/api/v1/namespaces", None)["items"]], start)
         yield Figure(name="... to 0, to 5,000 again, namespace deleted", value=time.perf_counter() - start, unit="s")
-        yield Figure(name="... objects left", value=len(_left(ask)), unit="", target=0, at_most=True, note=" ".join(_left(ask)[:5]))
+        left = sorted(objects(partial(_get, ask), gone="big") - before)
+        yield Figure(name="... objects left", value=len(left), unit="", target=0, at_most=True, note=" ".join(left[:5]))
+
+
+def _get(ask: Any, path: str) -> Any:
+    return ask("GET", path, None)
 
 
 def _everything(ask: Any, replicas: int | None) -> None:
@@ -84,14 +92,6 @@ def _pods(ask: Any) -> tuple[int, int]:
     """How many pods of the Deployments there are, and how many are Ready: what their status says."""
     found = [(d.get("status") or {}) for d in ask("GET", BIG, None)["items"]]
     return sum(s.get("replicas", 0) for s in found), sum(s.get("readyReplicas", 0) for s in found)
-
-
-def _left(ask: Any) -> list[str]:
-    """Objects of the namespace that are still there, of every resource that a Deployment leads to."""
-    paths = ("api/v1/pods", "apis/apps/v1/replicasets", "apis/apps/v1/deployments", "apis/discovery.k8s.io/v1/endpointslices")
-    paths += ("api/v1/events", "api/v1/serviceaccounts", "api/v1/configmaps", "apis/events.k8s.io/v1/events")
-    listed = [(path, ask("GET", f"/{path}", None)["items"]) for path in paths]
-    return [f"{path}/{o['metadata']['name']}" for path, found in listed for o in found if o["metadata"].get("namespace") == "big"]
 
 
 def _ready(ask: Any, name: str, waits: list[float]) -> bool:
