@@ -99,8 +99,13 @@ class HpaReconciler:
     async def _wanted(self, hpa: Object, scale: Object, current: int, state: _State) -> int | None:
         """The largest count that a metric asks for. Where one is unknown, nothing is scaled down."""
         selector = status_of(scale).get("selector") or ""
+        if not selector:
+            self._kit.recorder.warning(hpa, "SelectorRequired", "selector is required")
+            state.condition("ScalingActive", False, "InvalidSelector", "the HPA target's scale is missing a selector")
+            return None
         pods = (await self._kit.client.list(PODS, key_of(hpa).namespace, label_selector=selector)).items
-        scaled = Scaled(hpa=hpa, pods=pods, current=current, selector=selector)
+        running = int(status_of(scale).get("replicas") or 0)
+        scaled = Scaled(hpa=hpa, pods=pods, current=current, running=running, selector=selector)
         best, chosen = -1, {}
         shown: list[dict[str, Any]] = []
         failed: list[plan.MetricError] = []
@@ -109,18 +114,21 @@ class HpaReconciler:
                 found, status = await self._metrics.proposal(scaled, metric)
             except plan.MetricError as error:
                 failed.append(error)
+                self._kit.recorder.warning(hpa, error.reason, error.message)
                 continue
             shown.append(status)
             if found.replicas > best:
                 best, chosen = found.replicas, metric
-                state.reason = f"{_words(metric)} {'above' if found.replicas > current else 'below'} target"
+                state.reason = f"{plan.metric_words(metric)} {'above' if found.replicas > current else 'below'} target"
         state.status["currentMetrics"] = shown
         if failed and (best < 0 or best < current):
             text = f"the HPA was unable to compute the replica count: {failed[0].message}"
             state.condition("ScalingActive", False, failed[0].reason, text)
-            self._kit.recorder.warning(hpa, failed[0].reason, failed[0].message)
+            metrics = len(spec_of(hpa).get("metrics") or ())
+            why = f"invalid metrics ({len(failed)} invalid out of {metrics}), first error is: {failed[0].message}"
+            self._kit.recorder.warning(hpa, "FailedComputeMetricsReplicas", why)
             return None
-        text = f"the HPA was able to successfully calculate a replica count from {_words(chosen)}"
+        text = f"the HPA was able to successfully calculate a replica count from {plan.metric_words(chosen)}"
         state.condition("ScalingActive", True, "ValidMetricFound", text)
         return best
 
@@ -144,19 +152,6 @@ class HpaReconciler:
     async def _write(self, hpa: Object, status: Mapping[str, Any]) -> None:
         if status != status_of(hpa):
             await self._kit.client.update_status(HPAS, {**hpa, "status": dict(status)})
-
-
-def _words(metric: Mapping[str, Any]) -> str:
-    """A metric as events name it."""
-    kind = metric["type"]
-    source = metric[kind[0].lower() + kind[1:]]
-    name = source.get("name") or (source.get("metric") or {}).get("name")
-    if kind in ("Resource", "ContainerResource"):
-        what = "utilization (percentage of request)" if source["target"]["type"] == "Utilization" else ""
-        return f"{name} resource {what}".strip()
-    about = (source.get("describedObject") or {}).get("kind")
-    words = {"Pods": "pods metric", "Object": f"{about} metric", "External": "external metric"}
-    return f"{words[kind]} {name}"
 
 
 class _State:

@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 from lateen.cluster.controllers import hpa_plan as plan
-from lateen.cluster.controllers.kit import Kit, pod_ready, spec_of
-from lateen.errors import ApiError, TransportError
+from lateen.cluster.controllers.kit import Kit, pod_ready, spec_of, status_of
+from lateen.errors import ApiError, NotFoundError, TransportError
 from lateen.kube import quantity
 from lateen.kube.meta import Object, key_of, meta, parse_time
 
-_CUSTOM, _EXTERNAL = "/apis/custom.metrics.k8s.io/v1beta2", "/apis/external.metrics.k8s.io/v1beta1"
+_CUSTOM, _EXTERNAL = "/apis/custom.metrics.k8s.io", "/apis/external.metrics.k8s.io/v1beta1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Scaled:
     hpa: Object
     pods: Sequence[Object]
     current: int
+    running: int  # what the scale's status says
     selector: str
 
     @property
@@ -80,7 +81,11 @@ class Metrics:
 
     async def _samples(self, scaled: Scaled, name: str, container: str, reason: str) -> dict[str, plan.Sample]:
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{scaled.namespace}/pods"
-        items = await self._read(path, {"labelSelector": scaled.selector}, reason, f"unable to get metrics for resource {name}")
+        try:
+            items = await self._read(path, {"labelSelector": scaled.selector}, "resource metrics API")
+        except plan.MetricError as error:
+            why = f"unable to get metrics for resource {name}: {error.message}"
+            raise plan.MetricError(reason, f"failed to get {name} utilization: {why}") from error
         found: dict[str, plan.Sample] = {}
         for item in items:
             used = [c["usage"] for c in item.get("containers") or () if container in ("", c["name"]) and name in c["usage"]]
@@ -93,58 +98,94 @@ class Metrics:
         return found
 
     async def _pods(self, scaled: Scaled, source: Mapping[str, Any]) -> tuple[plan.Proposal, dict[str, Any]]:
-        name, reason = source["metric"]["name"], "FailedGetPodsMetric"
-        path = f"{_CUSTOM}/namespaces/{scaled.namespace}/pods/*/{quote(name)}"
+        name, target = source["metric"]["name"], quantity.milli(source["target"]["averageValue"])
+        words = "failed to get pods metric value"
         query = {"labelSelector": scaled.selector, "metricLabelSelector": _selector(source["metric"])}
-        items = await self._read(path, query, reason, f"unable to get metric {name}")
-        samples = {
-            i["describedObject"]["name"]: plan.Sample(
-                quantity.milli(i["value"]), parse_time(i["timestamp"]), float(i.get("windowSeconds") or 60)
-            )
-            for i in items
-        }
-        groups = plan.grouped(scaled.pods, samples, cpu=False, now=self._kit.clock.now())
-        target = quantity.milli(source["target"]["averageValue"])
-        found = plan.by_average(groups, samples, target=target, current=scaled.current, tolerance=plan.tolerance_of(scaled.hpa))
+        try:
+            items = await self._custom(f"/namespaces/{scaled.namespace}/pods/*/{quote(name)}", query)
+            groups = plan.grouped(scaled.pods, _samples(items), cpu=False, now=self._kit.clock.now())
+            tolerance = plan.tolerance_of(scaled.hpa)
+            found = plan.by_average(groups, _samples(items), target=target, current=scaled.current, tolerance=tolerance)
+        except plan.MetricError as error:
+            why = error.message if error.reason else f"unable to get metric {name}: {error.message}"
+            raise plan.MetricError("FailedGetPodsMetric", f"{words}: {why}") from error
         return found, {"type": "Pods", "pods": {"metric": source["metric"], "current": {"averageValue": _text(found.value)}}}
 
     async def _object(self, scaled: Scaled, source: Mapping[str, Any]) -> tuple[plan.Proposal, dict[str, Any]]:
-        name, about, reason = source["metric"]["name"], source["describedObject"], "FailedGetObjectMetric"
-        resource = await self._kit.discovery.find(about["apiVersion"], about["kind"])
-        plural = f"{resource.plural}.{resource.group}".rstrip(".") if resource else about["kind"].lower()
-        path = f"{_CUSTOM}/namespaces/{scaled.namespace}/{plural}/{about['name']}/{quote(name)}"
-        words = f"unable to get metric {name}: {about['kind']} on {scaled.namespace} {about['name']}"
-        items = await self._read(path, {"metricLabelSelector": _selector(source["metric"])}, reason, words)
-        found, current = self._whole(scaled, source["target"], sum(quantity.milli(i["value"]) for i in items))
+        name, about = source["metric"]["name"], source["describedObject"]
+        path = f"{await self._place(scaled.namespace, about)}/{quote(name)}"
+        try:
+            items = await self._custom(path, {"metricLabelSelector": _selector(source["metric"])})
+        except plan.MetricError as error:
+            where = f"{about['kind']} on {scaled.namespace} {about['name']}"
+            why = f"unable to get metric {name}: {where}/{error.message}"
+            raise plan.MetricError("FailedGetObjectMetric", f"failed to get object metric value: {why}") from error
+        found, current = _whole(scaled, source["target"], quantity.milli(items[0]["value"]))
         return found, {"type": "Object", "object": {"metric": source["metric"], "describedObject": about, "current": current}}
 
+    async def _place(self, namespace: str, about: Mapping[str, Any]) -> str:
+        """Where custom.metrics.k8s.io has an object's metrics; a namespace's are at ``metrics``."""
+        version = str(about.get("apiVersion") or "")
+        if about["kind"] == "Namespace" and version == "v1":
+            return f"/namespaces/{namespace}/metrics"
+        resource = await self._kit.discovery.find(version, about["kind"])
+        plural = f"{resource.plural}.{resource.group}".rstrip(".") if resource else about["kind"].lower()
+        return f"/namespaces/{namespace}/{plural}/{about['name']}"
+
     async def _external(self, scaled: Scaled, source: Mapping[str, Any]) -> tuple[plan.Proposal, dict[str, Any]]:
-        name, reason = source["metric"]["name"], "FailedGetExternalMetric"
+        name = source["metric"]["name"]
         path = f"{_EXTERNAL}/namespaces/{scaled.namespace}/{quote(name)}"
-        query = {"labelSelector": _selector(source["metric"])}
-        items = await self._read(path, query, reason, f"unable to get external metric {scaled.namespace}/{name}")
-        found, current = self._whole(scaled, source["target"], sum(quantity.milli(i["value"]) for i in items))
+        try:
+            items = await self._read(path, {"labelSelector": _selector(source["metric"])}, "external metrics API")
+        except plan.MetricError as error:
+            whose = f"{scaled.namespace}/{name}/{plan.selector_words(source['metric'].get('selector'))}"
+            why = f"unable to get external metric {whose}: {error.message}"
+            raise plan.MetricError("FailedGetExternalMetric", f"failed to get {name} external metric value: {why}") from error
+        found, current = _whole(scaled, source["target"], sum(quantity.milli(i["value"]) for i in items))
         return found, {"type": "External", "external": {"metric": source["metric"], "current": current}}
 
-    def _whole(self, scaled: Scaled, target: Mapping[str, Any], value: int) -> tuple[plan.Proposal, dict[str, Any]]:
-        """One value for all pods together."""
-        tolerance, current = plan.tolerance_of(scaled.hpa), scaled.current
-        if target["type"] == "AverageValue":
-            wanted = plan.by_total(value, quantity.milli(target["averageValue"]), current=current, tolerance=tolerance)
-            return plan.Proposal(wanted, value), {"averageValue": _text(value // max(1, current))}
-        ready = sum(map(pod_ready, scaled.pods))
-        wanted = plan.by_value(value, quantity.milli(target["value"]), ready=ready, current=current, tolerance=tolerance)
-        return plan.Proposal(wanted, value), {"value": _text(value)}
+    async def _custom(self, path: str, query: Mapping[str, str]) -> list[Object]:
+        """A custom metric, from v1beta2 or, where an adapter has only that, v1beta1."""
+        words = "custom metrics API"
+        try:
+            return await self._read(f"{_CUSTOM}/v1beta2{path}", query, words, absent_ok=True)
+        except NotFoundError:
+            return await self._read(f"{_CUSTOM}/v1beta1{path}", query, words)
 
-    async def _read(self, path: str, query: Mapping[str, str], reason: str, words: str) -> list[Object]:
+    async def _read(self, path: str, query: Mapping[str, str], words: str, *, absent_ok: bool = False) -> list[Object]:
+        """The items at a path. MetricError without a reason, because only the caller knows it; NotFoundError if ``absent_ok``."""
         try:
             answer = (await self._kit.client.raw("GET", path, query={k: v for k, v in query.items() if v})).object
         except (ApiError, TransportError) as error:
-            raise plan.MetricError(reason, f"{words}: unable to fetch metrics: {error}") from error
-        items: list[Object] = answer.get("items") or []
-        if not items and reason != "FailedGetResourceMetric":
-            raise plan.MetricError(reason, f"{words}: no metrics returned")
+            if absent_ok and isinstance(error, NotFoundError):
+                raise
+            raise plan.MetricError("", f"unable to fetch metrics from {words}: {error}") from error
+        items: list[Object] = (answer or {}).get("items") or []
+        if not items:
+            raise plan.MetricError("", f"no metrics returned from {words}")
         return items
+
+
+def _samples(items: Sequence[Object]) -> dict[str, plan.Sample]:
+    return {
+        i["describedObject"]["name"]: plan.Sample(
+            quantity.milli(i["value"]), parse_time(i["timestamp"]), float(i.get("windowSeconds") or 60)
+        )
+        for i in items
+    }
+
+
+def _whole(scaled: Scaled, target: Mapping[str, Any], value: int) -> tuple[plan.Proposal, dict[str, Any]]:
+    """One value for all pods together."""
+    tolerance = plan.tolerance_of(scaled.hpa)
+    if target.get("averageValue") is not None:
+        average = quantity.milli(target["averageValue"])
+        wanted = plan.by_total(value, average, current=scaled.running, tolerance=tolerance)
+        share = -(-value // scaled.running) if scaled.running else value
+        return plan.Proposal(wanted, share), {"averageValue": _text(share)}
+    ready = sum(pod_ready(p) and status_of(p).get("phase") == "Running" for p in scaled.pods)
+    wanted = plan.by_value(value, quantity.milli(target["value"]), ready=ready, current=scaled.current, tolerance=tolerance)
+    return plan.Proposal(wanted, value), {"value": _text(value)}
 
 
 def _requests(pods: Sequence[Object], name: str, container: str, reason: str) -> dict[str, int]:
@@ -176,7 +217,7 @@ def _selector(metric: Mapping[str, Any]) -> str:
 
 def _text(milli: int, resource: str = "") -> str:
     """A quantity: whole where it is, bytes for memory."""
-    return str(milli // 1000) if milli % 1000 == 0 or resource == "memory" else f"{milli}m"
+    return quantity.canonical(str(milli // 1000) if milli % 1000 == 0 or resource == "memory" else f"{milli}m")
 
 
 def _seconds(window: str | None) -> float:

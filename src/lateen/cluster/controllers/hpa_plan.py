@@ -181,6 +181,38 @@ def by_total(value: int, target: int, *, current: int, tolerance: Tolerance) -> 
     return math.ceil(value / target)
 
 
+# what it is called
+
+
+def metric_words(metric: Mapping[str, Any]) -> str:
+    """A metric as conditions and events name it."""
+    kind = metric["type"]
+    source = metric[kind[0].lower() + kind[1:]]
+    if kind in ("Resource", "ContainerResource"):
+        what = "resource" if kind == "Resource" else "container resource"
+        share = source["target"].get("averageUtilization") is not None
+        return f"{source['name']} {what} utilization (percentage of request)" if share else f"{source['name']} {what}"
+    name = source["metric"]["name"]
+    if kind == "Object":
+        return f"{source['describedObject']['kind']} metric {name}"
+    return (
+        f"pods metric {name}" if kind == "Pods" else f"external metric {name}({selector_words(source['metric'].get('selector'))})"
+    )
+
+
+def selector_words(selector: Mapping[str, Any] | None) -> str:
+    """A label selector as Go prints it, which is how events show it."""
+    if selector is None:
+        return "nil"
+    labels = "".join(f"{k}: {v}," for k, v in sorted((selector.get("matchLabels") or {}).items()))
+    rules = [
+        f"LabelSelectorRequirement{{Key:{r['key']},Operator:{r['operator']},Values:[{' '.join(r.get('values') or ())}],}},"
+        for r in selector.get("matchExpressions") or ()
+    ]
+    words = f"MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{''.join(rules)}}},"
+    return f"&LabelSelector{{{words}}}"
+
+
 # what is given
 
 

@@ -54,7 +54,9 @@ def _driver_modes(obj: Object, _: datetime) -> str:
 
 def _available(obj: Object, _: datetime) -> str:
     found = next((c for c in dig(obj, "status", "conditions") or () if c.get("type") == "Available"), None)
-    return str(found.get("status")) if found else "Unknown"
+    if found is None:
+        return "Unknown"
+    return "True" if found.get("status") == "True" else f"{found.get('status')} ({found.get('reason')})"
 
 
 _BINDING = (NAME, Column("Role", _role), AGE, _subjects("User"), _subjects("Group"), _subjects("ServiceAccount"))
