@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lateen.cli import formats
 from lateen.errors import InputError
 from lateen.images.build import BuildRequest, Built, build
 from lateen.images.layout import ImageStore
@@ -13,18 +14,20 @@ from lateen.images.reference import parse
 from lateen.kube.meta import Object
 from lateen.model import Application, Source, every, load
 
-DEFAULT_FILES = ("lateen.yaml", "lateen.yml")
 
+def load_application(
+    files: Sequence[Path] | None, *, environment: str = "", tell: Callable[[str], None] = lambda _: None
+) -> Application:
+    """The application in ``files`` (default: lateen.yaml or compose.yaml here or in a parent). InputErrors carry file:line:column.
 
-def load_application(files: Sequence[Path] | None, *, environment: str = "") -> Application:
-    """The application in ``files`` (default: lateen.yaml here or in a parent). InputErrors carry file:line:column."""
-    paths = list(files or [_found()])
-    return load([read_source(path) for path in paths], environment=environment)
+    ``tell`` hears what of a Compose file is not carried.
+    """
+    return load(formats.sources(files or _found(), tell), environment=environment)
 
 
 def load_every(files: Sequence[Path] | None) -> tuple[Application, dict[str, Application]]:
     """What packages start from, and every environment of the file."""
-    return every([read_source(path) for path in files or [_found()]])
+    return every(formats.sources(files or _found()))
 
 
 def read_source(path: Path) -> Source:
@@ -41,14 +44,15 @@ def read_source(path: Path) -> Source:
         raise InputError("this is not UTF-8 text", where=f"{path}:{line}:{column}", hint="save the file as UTF-8") from error
 
 
-def _found() -> Path:
+def _found() -> list[Path]:
     here = Path.cwd()
     for folder in (here, *here.parents):
-        for name in DEFAULT_FILES:
+        for name in (*formats.OWN, *formats.COMPOSE):
             if (folder / name).is_file():
-                return (folder / name).relative_to(here) if folder == here else folder / name
+                return formats.beside((folder / name).relative_to(here) if folder == here else folder / name)
     raise InputError(
-        "there is no lateen.yaml in this folder or above it", hint="write one (see docs/quickstart.md), or name it with -f FILE"
+        "there is no lateen.yaml or compose.yaml in this folder or above it",
+        hint="write one (see docs/quickstart.md), or name it with -f FILE",
     )
 
 

@@ -35,7 +35,7 @@ def up(
     from lateen.cli.project import check_sources, load_application, rendered
 
     quiet = output is not Format.text
-    application = load_application(files, environment=env)
+    application = load_application(files, environment=env, tell=lambda text: None if quiet else note(text))
     check_sources(application)
     embedded = not (context or kubeconfig)
     if embedded:
@@ -118,6 +118,7 @@ async def deploy(
 ) -> dict[str, Any]:
     """Apply ``objects`` and describe the result. FailedError when something is not healthy."""
     from lateen.apply import Options, apply
+    from lateen.cli.addresses import public
     from lateen.cli.passwords import passwords
     from lateen.cli.progress import listener
     from lateen.cli.target import target
@@ -135,7 +136,9 @@ async def deploy(
                 options=Options(wait=wait, timeout=seconds, force=force),
             )
         report.raise_for_failure()
-        return _described(application, report, await gateway_url(client, application, name if not (context or kubeconfig) else ""))
+        embedded = not (context or kubeconfig)
+        described = _described(application, report, await gateway_url(client, application, name if embedded else ""))
+        return described | {"public": await public(client, application, embedded=embedded)}
 
 
 async def gateway_url(client: Client, application: Application, name: str) -> str:
@@ -177,3 +180,5 @@ def _print(result: dict[str, Any], output: Format) -> None:
     say(f"{paint(result['app'], 'strong')} is {paint('up', 'good')} after {result['seconds']:.1f} s ({changes})")
     for service, urls in result["routes"].items():
         say(f"  {service:<18}{'  '.join(urls)}")
+    for service, places in result["public"].items():
+        say(f"  {service:<18}{'  '.join(places)}")

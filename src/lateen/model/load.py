@@ -1,6 +1,7 @@
 """From texts to an Application: parse, lay files and environment over each other, validate, judge. The only way in; no file I/O.
 
-The CLI reads the files and passes Sources. Errors come collected, as an ExceptionGroup of InputErrors with positions.
+The CLI reads the files and passes Sources, or trees that ``adopt`` made of other formats. Errors come collected, as an
+ExceptionGroup of InputErrors with positions.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ LOCAL = "local"
 _LAYERED = ("defaults", "services", "resources", "gateways", "policies")
 
 
-def load(sources: Sequence[Source], *, environment: str = "") -> Application:
+def load(sources: Sequence[Source | Node], *, environment: str = "") -> Application:
     """The application in ``sources`` (each laid over the ones before), in ``environment`` (empty: none, called ``local``).
 
     Raises an ExceptionGroup of InputErrors.
@@ -37,7 +38,7 @@ def load(sources: Sequence[Source], *, environment: str = "") -> Application:
     return application
 
 
-def every(sources: Sequence[Source]) -> tuple[Application, dict[str, Application]]:
+def every(sources: Sequence[Source | Node]) -> tuple[Application, dict[str, Application]]:
     """The application as packages hold it: what they start from, and every environment, by name.
 
     They start from the file alone; from the first environment, if the file says too little by itself (``${env.domain}``).
@@ -57,12 +58,13 @@ def every(sources: Sequence[Source]) -> tuple[Application, dict[str, Application
     return base, {name: load(sources, environment=name) for name in names}
 
 
-def _merged(sources: Sequence[Source]) -> Node:
+def _merged(sources: Sequence[Source | Node]) -> Node:
     tree: Node | None = None
     for source in sources:
-        found = documents(source)
+        found = [source] if isinstance(source, Node) else documents(source)
         if not found:
-            raise InputError("the file is empty", where=source.name, hint="an application needs at least a name and services")
+            where = source.name if isinstance(source, Source) else ""
+            raise InputError("the file is empty", where=where, hint="an application needs at least a name and services")
         if len(found) > 1:
             raise fault("an application file holds one document", found[1].mark)
         if not isinstance(found[0].data, dict):

@@ -80,7 +80,7 @@ def test_the_application_file(refused: Refused, services: str, place: str, words
         (["apply"], ["Missing option '--file'"]),
         (["apply", "-f", "nofile.yaml"], ["cannot read nofile.yaml"]),
         (["render", "-f", "nofile.yaml"], ["cannot read nofile.yaml", "-f"]),
-        (["up"], ["there is no lateen.yaml in this folder or above it"]),
+        (["up"], ["there is no lateen.yaml or compose.yaml in this folder or above it"]),
     ],
 )
 def test_the_command_line(refused: Refused, argv: list[str], words: list[str]) -> None:
