@@ -169,10 +169,17 @@ async def test_a_pods_terms_select_by_its_own_labels(tmp_path: Path) -> None:
             "mismatchLabelKeys": ["tenant"],
         }
         affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+        constraint = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+        constraint |= {"labelSelector": {"matchLabels": {"app": "a"}}, "matchLabelKeys": ["pod-template-hash"]}
+        spread = {"topologySpreadConstraints": [constraint]}
         meta = {"name": "a", "namespace": "default", "labels": {"app": "a", "pod-template-hash": "x", "tenant": "t"}}
         pod = await client.create(
-            PODS, {"metadata": meta, "spec": {"containers": [{"name": "c", "image": "i"}], "affinity": affinity}}
+            PODS, {"metadata": meta, "spec": {"containers": [{"name": "c", "image": "i"}], "affinity": affinity, **spread}}
         )
+        (constraint,) = pod["spec"]["topologySpreadConstraints"]
+        assert constraint["labelSelector"]["matchExpressions"] == [
+            {"key": "pod-template-hash", "operator": "In", "values": ["x"]},
+        ]
         (made,) = pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         assert made["labelSelector"]["matchExpressions"] == [
             {"key": "pod-template-hash", "operator": "In", "values": ["x"]},

@@ -18,13 +18,14 @@ from typing import NamedTuple
 from lateen.cluster.scheduler.demand import Demand, PodTerm, Spread
 from lateen.cluster.scheduler.filters import (
     Refusal,
+    liking,
     passing_refusal,
     passing_score,
     standing_refusal,
-    standing_score,
     suits,
 )
 from lateen.cluster.scheduler.preemption import Preemption, choose, leaving
+from lateen.cluster.scheduler.scores import Liking, Near, crowding, drawn, liked, spread, spread_by_default
 from lateen.cluster.scheduler.state import Cluster, NodeFacts, NodeState, selects
 from lateen.cluster.scheduler.volumes import NOTHING, Binding, VolumeNeeds, volume_needs
 from lateen.kube.meta import Key, Object
@@ -74,15 +75,27 @@ class Planner:
 
 
 Domain = tuple[int, str]  # which rule, and the node's value of its topology key
+Place = tuple[str | None, ...]  # a node's values of all topology keys that rules speak of
+_ZONE, _HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+
+
+class _Foreign(NamedTuple):
+    """A term of pods that are placed already and speaks of this one. ``weight`` 0: it keeps it away."""
+
+    other: Demand
+    term: PodTerm
+    weight: int
 
 
 class _Entry(NamedTuple):
-    """One node's answer. ``standing`` and ``base`` hold as long as ``facts``; ``share`` is what the node adds to the sums of its
-    domains, kept to be taken back."""
+    """One node's answer. ``standing``, ``liking`` and ``place`` hold as long as ``facts``; ``share`` is what the node adds to the
+    sums of its domains, ``near`` to that of its zone, both kept to be taken back."""
 
     facts: NodeFacts
     standing: Refusal | None
-    base: float
+    liking: Liking
+    place: Place
+    near: Near
     refusal: Refusal | None
     share: Mapping[Domain, int]
 
@@ -93,15 +106,17 @@ class _Plan:
     def __init__(self, demand: Demand, cluster: Cluster) -> None:
         self._demand, self._cluster = demand, cluster
         self._rules: tuple[Spread | PodTerm, ...] = (*demand.spread, *demand.pod_terms)
-        self._repelling = _repelling(demand, cluster)
-        self._repelled_by = frozenset(d for d, _ in self._repelling)
-        self._topology_keys = list(dict.fromkeys([r.topology_key for r in (*self._rules, *(t for _, t in self._repelling))]))
-        self._domains = bool(self._rules or self._repelling)
+        self._foreign, self._foreign_at = _foreign(demand, cluster), cluster.terms_generation
+        self._topology_keys = list(dict.fromkeys([r.topology_key for r in (*self._rules, *(f.term for f in self._foreign))]))
+        self._domains = bool(self._topology_keys)
         self._volumes: VolumeNeeds = volume_needs(demand, cluster)
         self._built_at = (cluster.removed, cluster.storage_generation)
         self._seen = 0
         self._entries: dict[str, _Entry] = {}
-        self._scores: dict[str, float] = {}  # of nodes that are not refused
+        self._scores: dict[str, float] = {}  # of nodes that are not refused, by themselves
+        self._likings: dict[str, Liking] = {}  # where there is something to like or not
+        self._near: dict[str, Near] = {}  # of nodes that are not refused
+        self._in_zone: Counter[str] = Counter()  # pods of the same workload
         self._counted: dict[tuple[int, Demand], bool] = {}
         self._sums: dict[Domain, int] = {}
         self._members: dict[Domain, int] = {}
@@ -111,9 +126,10 @@ class _Plan:
         removed, storage = self._built_at
         if removed != self._cluster.removed or (self._demand.claims and storage != self._cluster.storage_generation):
             return True
-        return bool(self._cluster.repelling or self._repelling) and self._repelled_by != {
-            d for d, _ in _repelling(self._demand, self._cluster)
-        }
+        if self._foreign_at != self._cluster.terms_generation:
+            self._foreign_at = self._cluster.terms_generation
+            return self._foreign != _foreign(self._demand, self._cluster)
+        return False
 
     def decide(self, *, never: bool = False, nominated: str = "") -> Decision:
         """The best node now. ``never``: the pod does not preempt; ``nominated``: where it did already."""
@@ -122,12 +138,10 @@ class _Plan:
         if any(self._cluster.claim_users.get(Key(self._demand.namespace, c)) for c in self._volumes.exclusive):
             return Decision(message=_message(self._cluster, f"{len(self._cluster.nodes)} {EXCLUSIVE_REASON}", None))
         self._catch_up()
-        if not self._domains:
-            best = max(self._scores, key=self._scores.__getitem__, default="")
-            refused: dict[str, Refusal] = {}
-        else:
-            best, refused = self._best_by_rules()
-        if best:
+        able, refused = self._by_rules() if self._domains else (self._scores, {})
+        if able:
+            scores = self._compared(able)
+            best = max(scores, key=scores.__getitem__)
             return Decision(node=best, volumes=self._volumes.at(best, self._entries[best].facts.labels) or NOTHING)
         if never:
             return Decision(message=self._explain(refused, "not eligible due to preemptionPolicy=Never."))
@@ -172,22 +186,51 @@ class _Plan:
         old = self._entries.pop(name, None)
         if old is not None and old.share:
             self._tally(old.share, -1)
+        if facts is None or old is None or old.facts is not facts:
+            self._forget(name, old)
+            old = None
         if facts is None:
-            self._scores.pop(name, None)
             return
-        if old is not None and old.facts is facts:
-            standing, base = old.standing, old.base
-        else:
-            standing, base = standing_refusal(demand, name, facts, self._volumes), standing_score(demand, name, facts)
+        standing, likes, place, near = old[1:5] if old is not None else self._standing(name, facts)
+        if near.pods != (pods := node.siblings.get(demand.siblings, 0) if demand.siblings else 0):
+            self._in_zone[near.zone] += pods - near.pods
+            near = Near(pods, near.zone)
         against = standing or passing_refusal(demand, node, facts)
         share = self._share(node, facts) if self._domains else {}
-        self._entries[name] = _Entry(facts, standing, base, against, share)
+        self._entries[name] = _Entry(facts, standing, likes, place, near, against, share)
         if share:
             self._tally(share, +1)
         if against is None:
-            self._scores[name] = base + passing_score(demand, node, facts)
+            self._scores[name], self._near[name] = passing_score(demand, node, facts), near
         else:
             self._scores.pop(name, None)
+            self._near.pop(name, None)
+
+    def _standing(self, name: str, facts: NodeFacts) -> tuple[Refusal | None, Liking, Place, Near]:
+        """What the node's facts alone say."""
+        likes = liking(self._demand, name, facts)
+        if any(likes):
+            self._likings[name] = likes
+        place = tuple([facts.labels.get(k) for k in self._topology_keys])
+        return standing_refusal(self._demand, name, facts, self._volumes), likes, place, Near(0, facts.labels.get(_ZONE, ""))
+
+    def _forget(self, name: str, old: _Entry | None) -> None:
+        """What followed from facts that do not hold any more."""
+        for table in (self._scores, self._near, self._likings):
+            table.pop(name, None)
+        if old is not None:
+            self._in_zone[old.near.zone] -= old.near.pods
+
+    def _compared(self, found: Mapping[str, float]) -> Mapping[str, float]:
+        """The scores with what depends on the other nodes that could take the pod."""
+        if not self._demand.spread and any(self._in_zone.values()):
+            near = self._near
+            places = set(near.values()) if found is self._scores else {near[n] for n in found}
+            worth = spread_by_default(places, self._in_zone, len(found))
+            found = {n: score + worth[near[n]] for n, score in found.items()}
+        if self._likings and (likes := liked(self._likings, found)):
+            found = {n: score + likes.get(n, 0.0) for n, score in found.items()}
+        return found
 
     # rules over domains
 
@@ -204,10 +247,10 @@ class _Plan:
             value = facts.labels.get(rule.topology_key)
             if value is not None and (isinstance(rule, PodTerm) or self._eligible(rule, node.name, facts)):
                 share[(number, value)] = sum([n for d, n in node.demands.items() if self._counts(number, d)])
-        for offset, (repelling, term) in enumerate(self._repelling):
-            value = facts.labels.get(term.topology_key)
+        for number, foreign in enumerate(self._foreign, len(self._rules)):
+            value = facts.labels.get(foreign.term.topology_key)
             if value is not None:
-                share[(len(self._rules) + offset, value)] = node.demands.get(repelling, 0)
+                share[(number, value)] = node.demands.get(foreign.other, 0)
         return share
 
     def _counts(self, number: int, other: Demand) -> bool:
@@ -230,30 +273,37 @@ class _Plan:
             return False
         return not (rule.honor_taints and untolerated(facts.taints, self._demand.tolerations, "NoSchedule", "NoExecute"))
 
-    def _best_by_rules(self) -> tuple[str, dict[str, Refusal]]:
-        """The best node that no rule refuses. Nodes that lie in the same domains get the same answer, worked out once."""
-        refused: dict[str, Refusal] = {}
-        wishes: dict[str, float] = {}
-        floors = self._floors()
-        answers: dict[tuple[str | None, ...], Refusal | float] = {}
-        keys, entries = self._topology_keys, self._entries
-        for name in self._scores:
-            labels = entries[name].facts.labels
-            place = tuple([labels.get(k) for k in keys])
-            answer = answers.get(place)
-            if answer is None:
-                answer = answers[place] = self._rule_refusal(labels, floors) or self._wish(labels)
-            if isinstance(answer, Refusal):
-                refused[name] = answer
-            else:
-                wishes[name] = answer
-        if not wishes:
-            return "", refused
-        low, high = min(wishes.values()), max(wishes.values())
-        if low == high:
-            return max(wishes, key=self._scores.__getitem__), refused
-        scale = 200 / (high - low)  # weight 2, as kube-scheduler weighs both
-        return max(wishes, key=lambda n: self._scores[n] + (wishes[n] - low) * scale), refused
+    def _by_rules(self) -> tuple[dict[str, float], dict[str, Refusal]]:
+        """The scores of the nodes that no rule refuses, and who is refused. Nodes at one place get one answer."""
+        floors, keys, entries = self._floors(), self._topology_keys, self._entries
+        answers = {p: self._rule_refusal(dict(zip(keys, p, strict=True)), floors) for p in {entries[n].place for n in self._scores}}
+        refused = {n: against for n in self._scores if (against := answers[entries[n].place]) is not None}
+        open_to = {n: entries[n].place for n in self._scores if n not in refused}
+        worth = self._worth(open_to.values())
+        return {n: self._scores[n] + worth.get(place, 0.0) for n, place in open_to.items()}, refused
+
+    def _worth(self, places: Iterable[Place]) -> dict[Place, float]:
+        """Soft spreading and pod affinity of the places where the pod may go; the same place as often as there are nodes."""
+        nodes, soft = Counter(places), [(n, r) for n, r in enumerate(self._demand.spread) if not r.hard]
+        at = {place: dict(zip(self._topology_keys, place, strict=True)) for place in nodes}
+        pulls = {place: self._pull(values) for place, values in at.items()}
+        inside = [p for p, values in at.items() if all(values[r.topology_key] is not None for _, r in soft)]
+        sizes = {n: len({at[p][r.topology_key] for p in inside}) for n, r in soft}
+        crowds = {p: crowding([(self._sum(n, at[p]), sizes[n], r.max_skew) for n, r in soft]) for p in inside} if soft else {}
+        by_spread, by_pods = spread(crowds), drawn(pulls)
+        return {p: by_spread.get(p, 0.0) + by_pods.get(p, 0.0) for p in nodes}
+
+    def _sum(self, number: int, values: Mapping[str, str | None]) -> int:
+        """How many pods count for a rule in the domain of these values."""
+        return self._sums.get((number, values[self._rules[number].topology_key] or ""), 0)
+
+    def _pull(self, values: Mapping[str, str | None]) -> float:
+        """Preferred affinity, of this pod to others and of others to it."""
+        own = [r.weight * self._sum(n, values) for n, r in enumerate(self._rules) if isinstance(r, PodTerm) and r.weight]
+        numbered = enumerate(self._foreign, len(self._rules))
+        return sum(own) + sum(
+            [f.weight * self._sums.get((n, values[f.term.topology_key] or ""), 0) for n, f in numbered if f.weight]
+        )
 
     def _floors(self) -> list[int]:
         """For each spread constraint: the fewest matching pods in any domain (0 when there are too few domains)."""
@@ -263,7 +313,7 @@ class _Plan:
             floors.append(min(counts) if counts and len(counts) >= rule.min_domains else 0)
         return floors
 
-    def _rule_refusal(self, labels: Mapping[str, str], floors: list[int]) -> Refusal | None:
+    def _rule_refusal(self, labels: Mapping[str, str | None], floors: list[int]) -> Refusal | None:
         for number, rule in enumerate(self._rules):
             value = labels.get(rule.topology_key)
             if isinstance(rule, Spread):
@@ -275,8 +325,8 @@ class _Plan:
                     return Refusal((SPREAD_REASON,), evicting=True)
             elif not rule.weight and (against := self._term_refusal(number, rule, value)):
                 return against
-        for offset, (_, term) in enumerate(self._repelling):
-            if self._sums.get((len(self._rules) + offset, labels.get(term.topology_key, "")), 0):
+        for number, foreign in enumerate(self._foreign, len(self._rules)):
+            if not foreign.weight and self._sums.get((number, labels.get(foreign.term.topology_key) or ""), 0):
                 return Refusal((REPELLED_REASON,), evicting=True)
         return None
 
@@ -292,17 +342,6 @@ class _Plan:
         """Nobody matches yet, but the pod itself would: somebody has to be first."""
         nobody = not any(total for (n, _), total in self._sums.items() if n == number)
         return nobody and selects(term, self._demand, self._cluster.namespaces)
-
-    def _wish(self, labels: Mapping[str, str]) -> float:
-        """Soft spreading and preferred pod affinity: more is better."""
-        total = 0.0
-        for number, rule in enumerate(self._rules):
-            here = self._sums.get((number, labels.get(rule.topology_key, "")), 0)
-            if isinstance(rule, PodTerm):
-                total += rule.weight * here
-            elif not rule.hard:
-                total -= 100 * here
-        return total
 
     # words
 
@@ -321,13 +360,13 @@ class _Plan:
         return _histogram(words[yes] for yes in helpful)
 
 
-def _repelling(demand: Demand, cluster: Cluster) -> list[tuple[Demand, PodTerm]]:
-    """Placed demands whose required anti-affinity speaks of ``demand``."""
+def _foreign(demand: Demand, cluster: Cluster) -> list[_Foreign]:
+    """The terms of placed pods that speak of ``demand``: required anti-affinity refuses, the rest weighs."""
     return [
-        (other, term)
-        for other in cluster.repelling
+        _Foreign(other, term, term.weight or (0 if term.anti else 1))
+        for other in cluster.terms
         for term in other.pod_terms
-        if term.anti and not term.weight and selects(term, demand, cluster.namespaces)
+        if selects(term, demand, cluster.namespaces)
     ]
 
 

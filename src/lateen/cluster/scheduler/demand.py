@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from lateen.cluster.scheduler.amounts import amounts_of
-from lateen.kube.meta import Object, labels_of, meta
+from lateen.kube.meta import Object, controller_of, labels_of, meta
 from lateen.kube.nodeterms import Json, Port
 from lateen.kube.selectors import Predicate, from_selector
 
@@ -23,6 +23,7 @@ _REPLICA_LABELS = frozenset(
         "batch.kubernetes.io/job-completion-index",
     }
 )
+_SETS = ("ReplicaSet", "ReplicationController", "StatefulSet")
 # What a container without requests is taken to use when nodes are compared (never when they are filtered), as kube-scheduler.
 _UNSAID_CPU, _UNSAID_MEMORY = 100, 200 << 20
 
@@ -64,7 +65,7 @@ class Demand:
     key: bytes
     namespace: str
     labels: Mapping[str, str]
-    siblings: bytes  # namespace and labels shared by every replica and revision of the workload
+    siblings: bytes  # what the pods of one workload share, which are spread by default
     requests: Mapping[str, int]
     cpu: int  # for comparing nodes: never 0
     memory: int
@@ -103,6 +104,7 @@ def _key(pod: Object) -> bytes:
             m.get("namespace"),
             m.get("labels"),
             m["name"] if any("ephemeral" in v for v in volumes) else None,
+            _set_of(pod),
             spec.get("nodeSelector"),
             spec.get("affinity"),
             spec.get("tolerations"),
@@ -121,12 +123,11 @@ def _compile(pod: Object, key: bytes) -> Demand:
     spec, labels, namespace = pod["spec"], labels_of(pod), meta(pod).get("namespace") or ""
     affinity = spec.get("affinity") or {}
     node_affinity = affinity.get("nodeAffinity") or {}
-    common = {k: v for k, v in labels.items() if k not in _REPLICA_LABELS}
     return Demand(
         key=key,
         namespace=namespace,
         labels=labels,
-        siblings=orjson.dumps((namespace, common), option=orjson.OPT_SORT_KEYS) if common else b"",
+        siblings=_siblings(pod, labels, namespace),
         requests=pod_requests(spec),
         cpu=sum(_compared(c, "cpu", _UNSAID_CPU) for c in spec["containers"]),
         memory=sum(_compared(c, "memory", _UNSAID_MEMORY) for c in spec["containers"]),
@@ -141,6 +142,20 @@ def _compile(pod: Object, key: bytes) -> Demand:
         pod_terms=tuple(_pod_terms(affinity, namespace)),
         claims=tuple(_claims(pod)),
     )
+
+
+def _set_of(pod: Object) -> str:
+    """The UID of the ReplicaSet, ReplicationController or StatefulSet that the pod belongs to, or ''."""
+    ref = controller_of(pod)
+    return str(ref["uid"]) if ref and ref["kind"] in _SETS else ""
+
+
+def _siblings(pod: Object, labels: Mapping[str, str], namespace: str) -> bytes:
+    """Pods of one set; others by their labels, as a Service would select them."""
+    if owner := _set_of(pod):
+        return owner.encode()
+    common = {k: v for k, v in labels.items() if k not in _REPLICA_LABELS}
+    return orjson.dumps((namespace, common), option=orjson.OPT_SORT_KEYS) if common else b""
 
 
 def pod_requests(spec: Json) -> dict[str, int]:

@@ -5,13 +5,13 @@ Reasons are worded as kube-scheduler's, in the order of its plugins: the first p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lateen.cluster.scheduler.demand import Demand
+from lateen.cluster.scheduler.scores import Liking
 from lateen.cluster.scheduler.state import NodeFacts, NodeState
 from lateen.cluster.scheduler.volumes import VolumeNeeds
-from lateen.kube.nodeterms import Json, node_selector_holds, term_holds, untolerated
+from lateen.kube.nodeterms import node_selector_holds, term_holds, untolerated
 
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
@@ -65,30 +65,23 @@ def shortages(demand: Demand, node: NodeState, facts: NodeFacts) -> Refusal | No
     return Refusal(tuple(reasons), evicting=all(a <= allocatable.get(r, 0) for r, a in demand.requests.items()))
 
 
-def standing_score(demand: Demand, name: str, facts: NodeFacts) -> float:
-    """Preferred node affinity (0..200), less soft taints (300 each). Weights as kube-scheduler's defaults."""
-    total = 200 * _preferred(demand.preferred, name, facts) if demand.preferred else 0.0
-    if facts.taints:
-        total -= 300 * len(untolerated(facts.taints, demand.tolerations, "PreferNoSchedule"))
-    return total
+def liking(demand: Demand, name: str, facts: NodeFacts) -> Liking:
+    """Preferred node affinity, and soft taints that the pod does not tolerate."""
+    preferred = sum(t["weight"] for t in demand.preferred if term_holds(t["preference"], name, facts.labels))
+    taints = len(untolerated(facts.taints, demand.tolerations, "PreferNoSchedule")) if facts.taints else 0
+    return Liking(preferred, taints)
 
 
 def passing_score(demand: Demand, node: NodeState, facts: NodeFacts) -> float:
-    """Room left (0..100) and balance of cpu and memory (0..100), less pods of the same workload already there (25 each)."""
-    cpu = _share(node.cpu + demand.cpu, facts.allocatable.get("cpu", 0))
-    memory = _share(node.memory + demand.memory, facts.allocatable.get("memory", 0))
-    total = 200 - 50 * (cpu + memory) - 50 * abs(cpu - memory)
-    if demand.siblings and not demand.spread:
-        total -= 25 * node.siblings.get(demand.siblings, 0)
+    """Room left (0..100), and for pods that ask for something the balance of cpu and memory (0..100)."""
+    cpu, memory = facts.allocatable.get("cpu", 0), facts.allocatable.get("memory", 0)
+    total = 100 - 50 * (_share(node.cpu + demand.cpu, cpu) + _share(node.memory + demand.memory, memory))
+    asked, taken = demand.requests, node.requested
+    if "cpu" in asked or "memory" in asked:
+        of_cpu = _share(taken.get("cpu", 0) + asked.get("cpu", 0), cpu)
+        total += 100 - 50 * abs(of_cpu - _share(taken.get("memory", 0) + asked.get("memory", 0), memory))
     return total
 
 
 def _share(used: int, of: int) -> float:
     return used / of if used < of else 1.0
-
-
-def _preferred(terms: Sequence[Json], name: str, facts: NodeFacts) -> float:
-    """The part of the preferred weight that holds here."""
-    total = sum(t["weight"] for t in terms)
-    held = sum(t["weight"] for t in terms if term_holds(t["preference"], name, facts.labels))
-    return held / total if total else 0.0

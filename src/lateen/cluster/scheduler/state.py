@@ -131,7 +131,8 @@ class Cluster:
         self.claim_users: dict[Key, dict[str, int]] = {}  # per claim: how many pods on which node
         self.storage_generation = 0
         self.budgets: dict[Key, Budget] = {}
-        self.repelling: dict[Demand, int] = {}  # placed pods with required anti-affinity, per demand
+        self.terms: dict[Demand, int] = {}  # placed pods with affinity to other pods, per demand
+        self.terms_generation = 0
         self._pods: dict[Uid, Placed] = {}
         self._demands: dict[bytes, Demand] = {}
 
@@ -246,8 +247,10 @@ class Cluster:
     def _put(self, placed: Placed, sign: int) -> None:
         state = self.nodes.get(placed.node) or self._add(placed.node)
         state.put(placed, sign)
-        if placed.counted and any(t.anti and not t.weight for t in placed.demand.pod_terms):
-            _count(self.repelling, placed.demand, sign)
+        if placed.counted and placed.demand.pod_terms:
+            before = len(self.terms)
+            _count(self.terms, placed.demand, sign)
+            self.terms_generation += before != len(self.terms)
         for claim in placed.demand.claims:
             users = self.claim_users.setdefault(Key(placed.demand.namespace, claim), {})
             _count(users, placed.node, sign)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lateen.cluster.api.call import Backend, Call
 from lateen.cluster.api.strategies.base import Strategy
 from lateen.kube.meta import Object, labels_of
@@ -30,20 +32,22 @@ def _new_pod(backend: Backend, call: Call, new: Object) -> None:
 
 def _tell_apart(pod: Object) -> None:
     """Terms with matchLabelKeys or mismatchLabelKeys select by the pod's own labels too: what those are is settled now."""
-    affinity = (pod.get("spec") or {}).get("affinity") or {}
-    if not affinity:
-        return
-    labels = labels_of(pod)
+    spec, labels = pod.get("spec") or {}, labels_of(pod)
+    affinity = spec.get("affinity") or {}
+    terms = list(spec.get("topologySpreadConstraints") or ())
     for rules in (affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}):
-        preferred = [e["podAffinityTerm"] for e in rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ()]
-        for term in [*(rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ()), *preferred]:
-            keys = [("In", k) for k in term.get("matchLabelKeys") or ()] + [
-                ("NotIn", k) for k in term.get("mismatchLabelKeys") or ()
-            ]
-            extra = [{"key": k, "operator": o, "values": [labels[k]]} for o, k in keys if k in labels]
-            if extra and term.get("labelSelector") is not None:
-                known = term["labelSelector"].get("matchExpressions") or []
-                term["labelSelector"]["matchExpressions"] = [*known, *[e for e in extra if e not in known]]
+        terms += rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+        terms += [e["podAffinityTerm"] for e in rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ()]
+    for term in terms:
+        _select_by(term, labels)
+
+
+def _select_by(term: Object, labels: Mapping[str, str]) -> None:
+    keys = [*(("In", k) for k in term.get("matchLabelKeys") or ()), *(("NotIn", k) for k in term.get("mismatchLabelKeys") or ())]
+    extra = [{"key": k, "operator": o, "values": [labels[k]]} for o, k in keys if k in labels]
+    if extra and term.get("labelSelector") is not None:
+        known = term["labelSelector"].get("matchExpressions") or []
+        term["labelSelector"]["matchExpressions"] = [*known, *[e for e in extra if e not in known]]
 
 
 STRATEGIES = {
