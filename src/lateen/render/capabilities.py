@@ -8,13 +8,15 @@ from lateen.errors import InputError
 from lateen.model import Application
 
 Capabilities = frozenset[str]
-KEDA, VPA, PROMETHEUS, CERT_MANAGER, EXTERNAL_SECRETS, GATEWAY = (
+KEDA, VPA, PROMETHEUS, CERT_MANAGER, EXTERNAL_SECRETS, GATEWAY, ISTIO, LINKERD = (
     "keda",
     "vpa",
     "prometheus",
     "cert-manager",
     "external-secrets",
     "gateway-api",
+    "istio",
+    "linkerd",
 )
 GROUPS = {
     "keda.sh": KEDA,
@@ -23,6 +25,8 @@ GROUPS = {
     "cert-manager.io": CERT_MANAGER,
     "external-secrets.io": EXTERNAL_SECRETS,
     "gateway.networking.k8s.io": GATEWAY,
+    "security.istio.io": ISTIO,
+    "policy.linkerd.io": LINKERD,
 }
 DEFAULT: Capabilities = frozenset({GATEWAY})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from lateen.render.targets import helm, kustomize, plain
+from lateen.render.targets import grafana, helm, kustomize, plain, prometheus
 from lateen.render.targets.graph import Graph, Variant
 from lateen.render.targets.mesh import MESHES
 
@@ -35,4 +35,8 @@ TARGETS: Mapping[str, Target] = {
     "linkerd": Target(MESHES["linkerd"].write, "plain, in Linkerd's mesh", notes=MESHES["linkerd"].notes),
     "consul": Target(MESHES["consul"].write, "plain, in Consul's mesh", notes=MESHES["consul"].notes),
     "gamma": Target(MESHES["gamma"].write, "plain, with routes for any mesh of the Gateway API", notes=MESHES["gamma"].notes),
+    "prometheus": Target(
+        prometheus.write, "rules and alerts of objectives, Alertmanager's routes, OpenSLO", notes=prometheus.notes
+    ),
+    "grafana": Target(grafana.write, "dashboards of services, objectives and rollouts"),
 }
