@@ -88,6 +88,19 @@ CASES = {
     "spec.metrics[0].resource.target.averageUtilization": scaler(metrics=[CPU]),
     "spec.metrics[0].pods": scaler(metrics=[{"type": "Pods"}]),
     "spec.hard[pods]": made("ResourceQuota", {"hard": {"pods": "-1"}}),
+    "spec.hard[gpus]": made("ResourceQuota", {"hard": {"gpus": "1"}}),
+    "spec.hard[services]": made("ResourceQuota", {"hard": {"services": "1.5"}}),
+    "spec.scopes[0]": made("ResourceQuota", {"hard": {"cpu": "1"}, "scopes": ["BestEffort"]}),
+    "spec.scopes": made("ResourceQuota", {"hard": {"pods": "1"}, "scopes": ["Terminating", "NotTerminating"]}),
+    "spec.scopeSelector.matchExpressions[0].scopeName": made(
+        "ResourceQuota", {"scopeSelector": {"matchExpressions": [{"scopeName": "Odd", "operator": "Exists"}]}}
+    ),
+    "spec.scopeSelector.matchExpressions[0].values": made(
+        "ResourceQuota", {"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In"}]}}
+    ),
+    "spec.scopeSelector.matchExpressions[0].operator": made(
+        "ResourceQuota", {"scopeSelector": {"matchExpressions": [{"scopeName": "BestEffort", "operator": "DoesNotExist"}]}}
+    ),
     "spec.limits[0].min[cpu]": made("LimitRange", {"limits": [{"type": "Container", "min": {"cpu": "2"}, "max": {"cpu": "1"}}]}),
     "reclaimPolicy": made("StorageClass", provisioner="a/b", reclaimPolicy="Foo"),
     "volumeBindingMode": made("StorageClass", provisioner="a/b", volumeBindingMode="Bar"),
@@ -140,6 +153,17 @@ GOOD = (
     made("Secret", data={"a": "aGk="}, type="Opaque"),
     made("Lease", {"leaseDurationSeconds": 15}),
     made("Node", {"taints": [{"key": "a", "effect": "NoExecute"}]}),
+    made(
+        "ResourceQuota",
+        {
+            "hard": {"pods": "5", "requests.cpu": "500m", "limits.memory": "1Gi"},
+            "scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]},
+        },
+    ),
+    made(
+        "ResourceQuota",
+        {"hard": {"count/jobs.batch": "2", "requests.nvidia.com/gpu": "1", "requests.storage": "1Gi", "hugepages-2Mi": "1Gi"}},
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""Limits and classes: ResourceQuota, LimitRange, StorageClass, RuntimeClass, NetworkPolicy, Lease, and Nodes' taints."""
+"""Limits and classes: LimitRange, StorageClass, RuntimeClass, NetworkPolicy, Lease, and Nodes' taints."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ from itertools import pairwise
 
 from lateen.kube import names, quantity
 from lateen.kube.meta import Object
-from lateen.kube.validation.base import Errors, amount, entries, follows, label_selector, metadata, one_of, port, unchanged
+from lateen.kube.validation.base import Errors, entries, follows, label_selector, metadata, one_of, port, unchanged
 from lateen.kube.validation.errors import forbidden, invalid, required
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-
-
-def resource_quota(obj: Object, old: Object | None) -> Errors:
-    """ResourceQuota."""
-    yield from metadata(obj, names.dns_subdomain)
-    for name, value in ((obj.get("spec") or {}).get("hard") or {}).items():
-        yield from follows(names.qualified_name, f"spec.hard[{name}]", name)
-        yield from amount(value, f"spec.hard[{name}]")
 
 
 def limit_range(obj: Object, old: Object | None) -> Errors:
