@@ -1,13 +1,39 @@
-"""Which volume a claim accepts. Pure; asked by the volume controller and, node by node, by the scheduler."""
+"""Which volume a claim accepts, and which claims a pod has. Pure; asked by the volume controller and, node by node, by the
+scheduler."""
 
 from __future__ import annotations
 
-from lateen.kube.meta import Object, labels_of, meta
+from collections.abc import Mapping
+from typing import Any
+
+from lateen.kube.meta import Object, controller_of, labels_of, meta
 from lateen.kube.quantity import parse
 from lateen.kube.selectors import from_selector
 
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 BOUND_BY = "pv.kubernetes.io/bound-by-controller"
+
+
+def claims_of(pod: Object) -> list[str]:
+    """The names of the claims that a pod's volumes are."""
+    found = []
+    for volume in (pod.get("spec") or {}).get("volumes") or ():
+        if "persistentVolumeClaim" in volume:
+            found.append(volume["persistentVolumeClaim"]["claimName"])
+        elif "ephemeral" in volume:
+            found.append(ephemeral_claim(pod, volume))
+    return found
+
+
+def ephemeral_claim(pod: Object, volume: Mapping[str, Any]) -> str:
+    """The name of the claim that is made for a generic ephemeral volume."""
+    return f"{meta(pod)['name']}-{volume['name']}"
+
+
+def made_for(pod: Object, claim: Object) -> bool:
+    """Whether the claim is the pod's own."""
+    owner = controller_of(claim)
+    return owner is not None and owner["uid"] == meta(pod).get("uid")
 
 
 def fits(claim: Object, volume: Object) -> bool:

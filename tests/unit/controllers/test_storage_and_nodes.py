@@ -177,6 +177,23 @@ async def test_a_claim_that_names_a_volume_says_why_it_cannot_have_it(world: Wor
     )
 
 
+async def test_a_generic_ephemeral_volume_gets_a_claim_of_its_pod(world: World) -> None:
+    await world.client.create(STORAGECLASSES, STANDARD | {"volumeBindingMode": "Immediate"})
+    template = {"metadata": {"labels": {"for": "scratch"}}, "spec": claim()["spec"]}
+    volumes = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}]
+    made = await world.client.create(PODS, pod("p", "n1", volumes=volumes))
+    found = await bound(world, "p-scratch")
+    assert meta(found)["labels"] == {"for": "scratch"}
+    (owner,) = meta(found)["ownerReferences"]
+    assert (owner["kind"], owner["uid"], owner["controller"]) == ("Pod", meta(made)["uid"], True)
+    await world.client.create(PVCS, claim("q-scratch"))
+    await world.client.create(PODS, pod("q", "n1", volumes=volumes))
+    text = "ephemeral volume scratch: PVC default/q-scratch was not created for pod default/q (pod is not owner)"
+    await told(world, ("ephemeral_volume", "FailedBinding", text))
+    await world.client.delete(PODS, "p", "default")
+    await gone(world, PVCS, "p-scratch", "default")
+
+
 async def test_a_claim_grows_where_its_class_lets_it(world: World) -> None:
     larger = {"spec": {"resources": {"requests": {"storage": "7Gi"}}}}
     await world.client.create(STORAGECLASSES, STANDARD | {"volumeBindingMode": "Immediate"})

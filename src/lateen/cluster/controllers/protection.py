@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lateen.cluster.controllers.kit import Kit, spec_of, status_of
+from lateen.kube.claims import claims_of
 from lateen.kube.meta import Key, Object, key_of
 from lateen.kube.resources import PODS, PVCS, PVS
 from lateen.reconcile import DONE, Controller, Result, Source, finalizers
@@ -65,9 +66,3 @@ class ProtectionReconciler:
 def uses(pod: Object) -> bool:
     """Whether a pod may be using its volumes: it has a node and has not finished."""
     return bool(spec_of(pod).get("nodeName")) and status_of(pod).get("phase") not in _FINISHED
-
-
-def claims_of(pod: Object) -> list[str]:
-    """The names of the claims that a pod mounts."""
-    found = ((v.get("persistentVolumeClaim") or {}).get("claimName") for v in spec_of(pod).get("volumes") or ())
-    return [name for name in found if name]

@@ -14,7 +14,7 @@ from typing import Any
 from lateen.aio.threads import run_blocking
 from lateen.cluster.controllers.kit import Kit, pod_active, spec_of, status_of
 from lateen.errors import AlreadyExistsError, FailedError, NotFoundError, TerminalError
-from lateen.kube.claims import BOUND_BY, SELECTED_NODE, claim_reference, fits, mismatch, names, waits
+from lateen.kube.claims import BOUND_BY, SELECTED_NODE, claim_reference, claims_of, fits, mismatch, names, waits
 from lateen.kube.meta import Key, Object, annotations_of, key_of, meta, uid_of
 from lateen.kube.quantity import parse
 from lateen.kube.resources import PODS, PVCS, PVS, STORAGECLASSES
@@ -268,8 +268,7 @@ class VolumeReconciler:
 
 
 def _claims_of(pod: Object) -> list[Key]:
-    found = [v["persistentVolumeClaim"]["claimName"] for v in spec_of(pod).get("volumes") or () if "persistentVolumeClaim" in v]
-    return [Key(key_of(pod).namespace, name) for name in found]
+    return [Key(key_of(pod).namespace, name) for name in claims_of(pod)]
 
 
 def _unplaced(old: Object | None, new: Object | None) -> bool:

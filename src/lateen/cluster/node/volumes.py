@@ -19,7 +19,8 @@ from lateen.client.client import Client
 from lateen.cluster.node import atomic, ownership, payload
 from lateen.cluster.node.seam import Mount
 from lateen.errors import ApiError, FailedError, NotFoundError
-from lateen.kube.meta import Object, meta, parse_time, uid_of
+from lateen.kube.claims import ephemeral_claim, made_for
+from lateen.kube.meta import Object, key_of, meta, parse_time, uid_of
 from lateen.kube.resources import CONFIGMAPS, PVCS, PVS, SECRETS, SERVICEACCOUNTS, Resource
 
 _RESOURCES: Mapping[str, Resource] = {"ConfigMap": CONFIGMAPS, "Secret": SECRETS}
@@ -88,7 +89,7 @@ class Volumes:
                 self._read_only.add(volume["name"])
             return await self._claimed(pod, volume["persistentVolumeClaim"]["claimName"])
         if "ephemeral" in volume:
-            return await self._claimed(pod, f"{meta(pod)['name']}-{volume['name']}")
+            return await self._claimed(pod, ephemeral_claim(pod, volume), own=True)
         if "image" in volume:
             self._read_only.add(volume["name"])
             self._images.add(volume["name"])
@@ -118,9 +119,11 @@ class Volumes:
         path.chmod(0o777)
         return path
 
-    async def _claimed(self, pod: Object, claim_name: str) -> Path:
+    async def _claimed(self, pod: Object, claim_name: str, *, own: bool = False) -> Path:
         namespace = meta(pod).get("namespace", "")
         claim = await self.client.get(PVCS, claim_name, namespace)
+        if own and not made_for(pod, claim):
+            raise FailedError(f"PVC {namespace}/{claim_name} was not created for pod {key_of(pod)} (pod is not owner)")
         name = (claim.get("spec") or {}).get("volumeName")
         if not name or (claim.get("status") or {}).get("phase") != "Bound":
             raise FailedError(f'PersistentVolumeClaim is not bound: "{claim_name}"')

@@ -148,7 +148,7 @@ class _Plan:
         if (node := self._cluster.nodes.get(nominated)) is not None and leaving(self._demand, node):
             return Decision(message=self._explain(refused, "not eligible due to a terminating pod on the nominated node."))
         budgets = tuple(self._cluster.budgets.values())
-        found = choose(self._demand, self._helpful(refused), budgets, self._hosts, of=len(self._entries))
+        found = choose(self._demand, self._helpful(refused), budgets, self._hosts)
         if found is not None:
             return Decision(message=self._explain(refused, ""), preemption=found)
         return Decision(message=self._explain(refused, None))

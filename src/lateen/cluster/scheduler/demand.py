@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import orjson
 
 from lateen.cluster.scheduler.amounts import amounts_of
-from lateen.kube.meta import Object, controller_of, labels_of, meta
+from lateen.kube.claims import claims_of, ephemeral_claim
+from lateen.kube.meta import Object, controller_of, labels_of, meta, uid_of
 from lateen.kube.nodeterms import Json, Port
 from lateen.kube.selectors import Predicate, from_selector
 
@@ -79,6 +80,7 @@ class Demand:
     spread: tuple[Spread, ...]
     pod_terms: tuple[PodTerm, ...]
     claims: tuple[str, ...]
+    own_claims: Mapping[str, str]  # those of generic ephemeral volumes, with the pod's UID
 
 
 def demand_of(pod: Object, known: dict[bytes, Demand] | None = None) -> Demand:
@@ -103,7 +105,7 @@ def _key(pod: Object) -> bytes:
         (
             m.get("namespace"),
             m.get("labels"),
-            m["name"] if any("ephemeral" in v for v in volumes) else None,
+            (m["name"], m.get("uid")) if any("ephemeral" in v for v in volumes) else None,
             _set_of(pod),
             spec.get("nodeSelector"),
             spec.get("affinity"),
@@ -140,7 +142,8 @@ def _compile(pod: Object, key: bytes) -> Demand:
         ports=tuple(_host_ports(spec)),
         spread=tuple(_spread(c, labels) for c in spec.get("topologySpreadConstraints") or ()),
         pod_terms=tuple(_pod_terms(affinity, namespace)),
-        claims=tuple(_claims(pod)),
+        claims=tuple(claims_of(pod)),
+        own_claims={ephemeral_claim(pod, v): uid_of(pod) for v in spec.get("volumes") or () if "ephemeral" in v},
     )
 
 
@@ -243,11 +246,3 @@ def _pod_term(term: Json, namespace: str, *, anti: bool, weight: int) -> PodTerm
         anti=anti,
         weight=weight,
     )
-
-
-def _claims(pod: Object) -> Iterable[str]:
-    for volume in pod["spec"].get("volumes") or ():
-        if claim := volume.get("persistentVolumeClaim"):
-            yield claim["claimName"]
-        elif "ephemeral" in volume:
-            yield f"{pod['metadata']['name']}-{volume['name']}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lateen.cluster.scheduler.demand import Demand
 from lateen.cluster.scheduler.state import Budget, NodeState, Placed
 
+_HIGHEST = 1 << 31
 _NODES, _PART = 100, 10  # candidates that are looked at: so many, or one in so many nodes of a large cluster
 Fits = Callable[[NodeState], bool]
 
@@ -26,15 +27,15 @@ class Preemption:
     violations: int
 
 
-def choose(demand: Demand, nodes: Iterable[NodeState], budgets: Sequence[Budget], fits: Fits, *, of: int = 0) -> Preemption | None:
-    """The best preemption; None when none helps. ``fits`` says whether a node would take the pod as it is given; ``of`` is how
-    many nodes there are."""
+def choose(demand: Demand, nodes: Iterable[NodeState], budgets: Sequence[Budget], fits: Fits) -> Preemption | None:
+    """The best preemption; None when none helps. ``fits`` says whether a node would take the pod as it is given."""
     found: list[Preemption] = []
-    enough = max(_NODES, of // _PART)
+    nodes = list(nodes)
+    enough = max(_NODES, len(nodes) // _PART)
     for node in nodes:
         if (one := _on(demand, node, budgets, fits)) is not None:
             found.append(one)
-        if len(found) >= enough:
+        if len(found) >= enough and any(not f.violations for f in found):
             break
     return min(found, key=_cost, default=None)
 
@@ -87,7 +88,8 @@ def _cost(found: Preemption) -> tuple[object, ...]:
     priorities = [p.demand.priority for p in found.victims]
     highest = max(priorities, default=0)
     oldest = min((p.since for p in found.victims if p.demand.priority == highest), default="")
-    return found.violations, highest, sum(priorities), len(priorities), _later_first(oldest)
+    total = sum(priorities) + len(priorities) * _HIGHEST  # so that of two pods none can make up for the other
+    return found.violations, highest, total, len(priorities), _later_first(oldest)
 
 
 def _later_first(moment: str) -> tuple[int, ...]:

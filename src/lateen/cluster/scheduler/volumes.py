@@ -14,7 +14,7 @@ from fractions import Fraction
 from lateen.cluster.scheduler.demand import Demand
 from lateen.cluster.scheduler.state import Cluster
 from lateen.kube.claims import SELECTED_NODE, fits, names, waits
-from lateen.kube.meta import Object, annotations_of, key_of, meta
+from lateen.kube.meta import Object, annotations_of, controller_of, key_of, meta
 from lateen.kube.nodeterms import Json, node_selector_holds, requirement_holds
 from lateen.kube.quantity import parse
 
@@ -92,10 +92,8 @@ def volume_needs(demand: Demand, cluster: Cluster) -> VolumeNeeds:
     affinities, waiting, exclusive = [], [], []
     for name in demand.claims:
         claim = cluster.claims.get((demand.namespace, name))
-        if claim is None:
-            return VolumeNeeds(problem=f'persistentvolumeclaim "{name}" not found')
-        if "deletionTimestamp" in meta(claim):
-            return VolumeNeeds(problem=f'persistentvolumeclaim "{name}" is being deleted')
+        if claim is None or (problem := _problem(demand, claim)):
+            return VolumeNeeds(problem=_missing(demand, name) if claim is None else problem)
         if "ReadWriteOncePod" in (claim["spec"].get("accessModes") or ()):
             exclusive.append(name)
         if volume_name := claim["spec"].get("volumeName"):
@@ -112,6 +110,25 @@ def volume_needs(demand: Demand, cluster: Cluster) -> VolumeNeeds:
     return VolumeNeeds(
         affinities=tuple(affinities), waiting=tuple([_waiting(c, cluster) for c in waiting]), exclusive=tuple(exclusive)
     )
+
+
+def _missing(demand: Demand, name: str) -> str:
+    if name in demand.own_claims:
+        return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
+    return f'persistentvolumeclaim "{name}" not found'
+
+
+def _problem(demand: Demand, claim: Object) -> str:
+    """Why the claim cannot be used, or ''."""
+    name = meta(claim)["name"]
+    if (claim.get("status") or {}).get("phase") == "Lost":
+        return f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{claim["spec"].get("volumeName", "")}"'
+    if "deletionTimestamp" in meta(claim):
+        return f'persistentvolumeclaim "{name}" is being deleted'
+    owner = controller_of(claim)
+    if name in demand.own_claims and (owner is None or owner["uid"] != demand.own_claims[name]):
+        return f"PVC {key_of(claim)} was not created for this pod (pod is not owner)"
+    return ""
 
 
 def _waiting(claim: Object, cluster: Cluster) -> Waiting:
