@@ -12,12 +12,11 @@ from lateen.cluster.api.auth import policy
 from lateen.cluster.api.call import Backend, Call
 from lateen.cluster.api.paths import ResourcePath
 from lateen.cluster.api.registry import Served
-from lateen.cluster.api.user import UserInfo
+from lateen.cluster.api.user import SERVER
 from lateen.cluster.api.writing import change_object, create_object
 from lateen.errors import AlreadyExistsError
 from lateen.kube.meta import Object
 
-SERVER = UserInfo(name="system:apiserver", groups=("system:masters", "system:authenticated"))
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _PRIORITIES = {
     "system-node-critical": (2000001000, "not be moved from their current node"),

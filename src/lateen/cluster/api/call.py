@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lateen.cluster.api.aggregation.table import Remotes
     from lateen.cluster.api.auth.rbac import Rbac
     from lateen.cluster.api.auth.tokens import ServiceAccountTokens
+    from lateen.cluster.api.dynamic.gate import Gate
     from lateen.cluster.api.outward.tls import Trust
     from lateen.cluster.api.streaming.seam import Nodes, Upgrade
     from lateen.cluster.api.streaming.tunnels import Tunnel
@@ -178,7 +179,8 @@ class Access:
 class Backend:
     """What verbs work on. ``list_cache``: prefix -> (the revision that last changed it, its items' bytes);
     ``account_admission``: pods need a ServiceAccount and get its token (boot turns it on, see ``admission.accounts``).
-    ``remotes``: extension API servers; ``front_proxy`` is our certificate towards them."""
+    ``remotes``: extension API servers; ``front_proxy`` is our certificate towards them. ``gate``: what users
+    configured to be asked about writes."""
 
     storage: Storage
     registry: Registry
@@ -191,6 +193,7 @@ class Backend:
     account_admission: bool = False
     remotes: Remotes
     front_proxy: Trust
+    gate: Gate = field(init=False)
     locks: KeyLocks = field(default_factory=KeyLocks)
     list_cache: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 

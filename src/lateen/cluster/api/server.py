@@ -31,6 +31,8 @@ from lateen.cluster.api.conversions import CONVERSIONS
 from lateen.cluster.api.crd.cleanup import CrdCleanup
 from lateen.cluster.api.discovery.openapi import OpenApiCache
 from lateen.cluster.api.discovery.pages import DiscoveryCache
+from lateen.cluster.api.dynamic.gate import Gate
+from lateen.cluster.api.dynamic.writes import requested
 from lateen.cluster.api.expiry import expire_events
 from lateen.cluster.api.health import Health
 from lateen.cluster.api.metrics import Metrics
@@ -116,6 +118,7 @@ class ApiServer:
             remotes=Remotes(),
             front_proxy=front_proxy or Trust(),
         )
+        self.backend.gate = Gate(self.backend)
         self.authenticator: Authenticator | None = None
         self.url = "https://kubernetes.default.svc"
         self.metrics, self.health = Metrics(), Health()
@@ -136,6 +139,7 @@ class ApiServer:
             serve(self.backend, crd)
         for service in self.backend.objects("apiregistration.k8s.io", "v1", "apiservices"):
             take(self.backend, service)
+        self.backend.gate.load()
         await bootstrap(self.backend)
         self._tasks.start(self.backend.streams.run(), "watch-ticks")
         self._tasks.start(expire_events(self.backend, self.backend.clock), "event-expiry")
@@ -226,6 +230,8 @@ class ApiServer:
         if served.deprecation:
             call.warnings.append(served.deprecation)
         check(self.rbac, call)
+        if path.subresource and self.backend.gate.busy:
+            await requested(self.backend, call)
         form = Form.PLAIN if request.accept in _PLAIN else form_of(request.accept)
         answer = await work(self.backend, call)
         if form is not Form.PLAIN:

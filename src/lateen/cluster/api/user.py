@@ -17,3 +17,4 @@ class UserInfo:
 
 
 ADMIN = UserInfo(name="kubernetes-admin", groups=("system:masters", "system:authenticated"))
+SERVER = UserInfo(name="system:apiserver", groups=("system:masters", "system:authenticated"))

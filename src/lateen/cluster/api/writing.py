@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from lateen.cluster.api import metadata, ownership, shape, statuses
-from lateen.cluster.api.admission import admit_create, admit_update, quotas
+from lateen.cluster.api.admission import admit_create, admit_update, namespaces, quotas
 from lateen.cluster.api.admission.accounts import await_account
 from lateen.cluster.api.call import Answer, Backend, Call
+from lateen.cluster.api.dynamic.writes import mutated_change, mutated_new, validated_change, validated_new
 from lateen.cluster.api.ownership import Own
 from lateen.cluster.api.registry import Served
 from lateen.cluster.api.strategies.base import Strategy
@@ -37,7 +38,7 @@ async def create_object(backend: Backend, call: Call, obj: Object, *, own: Own =
     for attempt in range(_ATTEMPTS):
         if base:
             obj["metadata"]["name"] = metadata.generated_name(base)
-        prepared = _prepared(backend, call, edit(obj) if base else obj, own)
+        prepared = await _prepared(backend, call, edit(obj) if base else obj, own, generated=bool(base))
         try:
             async with quotas.within(backend, call, prepared, None):
                 return await _store_new(backend, call, prepared)
@@ -47,7 +48,7 @@ async def create_object(backend: Backend, call: Call, obj: Object, *, own: Own =
     raise AssertionError("unreachable")
 
 
-def _prepared(backend: Backend, call: Call, obj: Object, own: Own) -> Object:
+async def _prepared(backend: Backend, call: Call, obj: Object, own: Own, *, generated: bool) -> Object:
     strategy = strategy_for(call.served)
     metadata.fill_new(obj, backend.clock.now())
     if strategy.status:
@@ -56,9 +57,17 @@ def _prepared(backend: Backend, call: Call, obj: Object, own: Own) -> Object:
         obj["metadata"]["generation"] = 1
     shape.set_defaults(call, obj)
     admit_create(backend, call, obj)
+    asked = backend.gate.concerned(call, "CREATE") if backend.gate.busy else None
+    if asked is not None:
+        obj = await mutated_new(backend, call, asked, obj, generated=generated)
+        if strategy.status:
+            obj.pop("status", None)
     strategy.create(backend, call, obj)
     shape.validate(call, obj, None)
     own(backend, call, obj, None)
+    if asked is not None:
+        await validated_new(backend, call, asked, obj)
+        namespaces.on_create(backend, call, obj)  # it may have gone while others were asked
     return obj
 
 
@@ -124,7 +133,7 @@ async def change_held(
     if not fresh:
         new = edit(new)
     _check_revision(call, new, record)
-    new = _settle(backend, call, new, old, own)
+    new = await _settle(backend, call, new, old, own)
     if metadata.same_but_bookkeeping(new, old) and not ownership.changed(new, old):
         return answer(served, record)
     if _finished(new, strategy_for(served)) and not call.dry_run:
@@ -151,28 +160,41 @@ def _check_revision(call: Call, new: Object, record: Record) -> None:
         raise statuses.conflict(call.served.resource, call.name, statuses.MODIFIED)
 
 
-def _settle(backend: Backend, call: Call, new: Object, old: Object, own: Own) -> Object:
+async def _settle(backend: Backend, call: Call, new: Object, old: Object, own: Own) -> Object:
     """The new object with system fields kept, the other half (spec or status) isolated, defaults, admission and validation done."""
     strategy = strategy_for(call.served)
-    new = shape.accept_fields(call, new)
-    metadata.keep_system_fields(call, new, old)
+    new = _isolated(backend, call, shape.accept_fields(call, new), old)
+    asked = backend.gate.concerned(call, "UPDATE") if backend.gate.busy else None
+    if asked is not None:
+        mutated = await mutated_change(backend, call, asked, new, old)
+        new = new if mutated is new else _isolated(backend, call, mutated, old)
     if call.path.subresource in _STATUS:
-        if call.served.custom:
-            shape.set_defaults(call, new)
-        new = _only_status(new, old, strategy)
         strategy.status_update(backend, call, new, old)
     else:
-        if call.path.subresource:
-            new = _only_part(call.path.subresource, new, old)
-        if strategy.status:
-            _keep(new, old, "status")
-        shape.set_defaults(call, new)
-        admit_update(backend, call, new, old)
         strategy.update(backend, call, new, old)
         if strategy.generation and _body(new) != _body(old):
             new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
     shape.validate(call, new, old)
     own(backend, call, new, old)
+    if asked is not None:
+        await validated_change(backend, call, asked, new, old)
+    return new
+
+
+def _isolated(backend: Backend, call: Call, new: Object, old: Object) -> Object:
+    """The new object with only what this write may change, with defaults, and past the server's own admission."""
+    strategy = strategy_for(call.served)
+    metadata.keep_system_fields(call, new, old)
+    if call.path.subresource in _STATUS:
+        if call.served.custom:
+            shape.set_defaults(call, new)
+        return _only_status(new, old, strategy)
+    if call.path.subresource:
+        new = _only_part(call.path.subresource, new, old)
+    if strategy.status:
+        _keep(new, old, "status")
+    shape.set_defaults(call, new)
+    admit_update(backend, call, new, old)
     return new
 
 

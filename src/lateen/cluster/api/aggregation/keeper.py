@@ -16,10 +16,11 @@ from lateen.client.seam import Request
 from lateen.cluster.api.aggregation.ask import ask_of, connected
 from lateen.cluster.api.aggregation.services import PASSED, Remote, available, name_of, wanted_local, with_condition
 from lateen.cluster.api.aggregation.table import Described
-from lateen.cluster.api.bootstrap import SERVER, ensure, server_call
+from lateen.cluster.api.bootstrap import ensure, server_call
 from lateen.cluster.api.call import Backend
 from lateen.cluster.api.outward.targets import UnreachableError, endpoints
 from lateen.cluster.api.streaming.http import exchange
+from lateen.cluster.api.user import SERVER
 from lateen.cluster.api.verbs.delete import DeleteOptions, delete_key
 from lateen.cluster.api.writing import change_object
 from lateen.errors import ApiError, CompactedError, LateenError, NotFoundError, StorageError

@@ -1,9 +1,8 @@
 """``x-kubernetes-validations``: the CEL rules of a custom resource's schema, compiled once, evaluated at every write.
 
 Semantics follow apiextensions-apiserver (pkg/apiserver/schema/cel): a rule stands at a place of the schema, ``self`` is the value
-there; a rule that names ``oldSelf`` runs only where there is an old value to compare with. Kubernetes' own function libraries
-(URLs, quantities, formats, IPs) are not in the evaluator: a rule that needs one is skipped, and the log says so when the
-definition is served.
+there; a rule that names ``oldSelf`` runs only where there is an old value to compare with. A rule that cannot be compiled is
+skipped, and the log says so when the definition is served.
 """
 
 from __future__ import annotations
@@ -11,15 +10,16 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
+from lateen.cluster.api.cel.environment import CelError, Program, compiled
 from lateen.kube.validation.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, FieldError
 
 log = logging.getLogger(__name__)
 _REASONS = {"FieldValueForbidden": FORBIDDEN, "FieldValueRequired": REQUIRED, "FieldValueDuplicate": DUPLICATE}
 _OLD = re.compile(r"\boldSelf\b")
 _ABSENT: Any = object()
+_VARIABLES = ("self", "oldSelf")
 # Names CEL keeps to itself: Kubernetes lets a rule write __namespace__ for a field called namespace.
 _RESERVED = frozenset(
     (
@@ -31,16 +31,6 @@ _ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/"
 
 # (value, old value or _ABSENT, path) -> findings
 Check = Callable[[Any, Any, str], Iterator[FieldError]]
-
-
-@cache
-def _environment() -> Any:
-    """CEL with strings and optionals; imported on first use, because most clusters have no rules."""
-    from cel_expr_python import cel
-    from cel_expr_python.ext import ext_optional, ext_strings
-
-    dynamic = {"self": cel.Type.DYN, "oldSelf": cel.Type.DYN}
-    return cel.NewEnv(variables=dynamic, extensions=[ext_strings.ExtStrings(), ext_optional.ExtOptional()])
 
 
 def compile_rules(schema: Mapping[str, Any], name: str) -> Check | None:
@@ -84,9 +74,9 @@ def _same_item(item: Any, old: Any, keys: Sequence[str]) -> Any:
 def _rule(found: Mapping[str, Any], name: str) -> Check | None:
     text = str(found.get("rule") or "")
     try:
-        expression = _environment().compile(text)
-        told = _environment().compile(str(found["messageExpression"])) if found.get("messageExpression") else None
-    except RuntimeError as error:
+        expression = compiled(text, _VARIABLES)
+        told = compiled(str(found["messageExpression"]), _VARIABLES) if found.get("messageExpression") else None
+    except CelError as error:
         log.warning("%s: the rule %r is skipped: %s", name, text, str(error).splitlines()[0])
         return None
     compares, optional = bool(_OLD.search(text)), bool(found.get("optionalOldSelf"))
@@ -98,22 +88,28 @@ def _rule(found: Mapping[str, Any], name: str) -> Check | None:
         data = {"self": _escape(value) if escaped else value}
         if compares:
             data["oldSelf"] = None if old is _ABSENT else _escape(old) if escaped else old
-        result = expression.eval(data=data)
-        if result.value() is True:
-            return
+        problem = ""
+        try:
+            if expression.run(data) is True:
+                return
+        except CelError as error:
+            problem = str(error)
         where = path + str(found.get("fieldPath") or "") if path else str(found.get("fieldPath") or "").lstrip(".")
-        yield _finding(found, where or "<nil>", value, _message(found, told, data, result))
+        yield _finding(found, where or "<nil>", value, _message(found, told, data, problem))
 
     return check
 
 
-def _message(found: Mapping[str, Any], told: Any, data: Mapping[str, Any], result: Any) -> str:
-    if result.type().name() == "ERROR":
-        return f"{result.value()} evaluating rule: {found.get('message') or found['rule']}"
+def _message(found: Mapping[str, Any], told: Program | None, data: Mapping[str, Any], problem: str) -> str:
+    if problem:
+        return f"{problem} evaluating rule: {found.get('message') or found['rule']}"
     if told is not None:
-        text = told.eval(data=data)
-        if text.type().name() == "STRING" and text.value().strip():
-            return str(text.value())
+        try:
+            text = told.run(data)
+        except CelError:
+            text = ""
+        if isinstance(text, str) and text.strip():
+            return text
     return str(found.get("message") or f"failed rule: {found['rule']}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lateen.cluster.api.registry import Served
-from lateen.cluster.api.strategies import apiservices, batch, certificates, core, definitions, services
+from lateen.cluster.api.strategies import admission, apiservices, batch, certificates, core, definitions, services
 from lateen.cluster.api.strategies.base import Strategy
 
 _GENERATION = frozenset(
@@ -29,7 +29,8 @@ _GENERATION = frozenset(
     for plural in plurals
 )
 _SPECIAL: dict[str, Strategy] = (
-    apiservices.STRATEGIES
+    admission.STRATEGIES
+    | apiservices.STRATEGIES
     | batch.STRATEGIES
     | certificates.STRATEGIES
     | core.STRATEGIES

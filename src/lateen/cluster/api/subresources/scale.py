@@ -53,6 +53,11 @@ def _paths(call: Call) -> Mapping[str, str]:
     return call.served.scale or _BUILTIN
 
 
+def scale_shown(call: Call, obj: Object) -> Object:
+    """The Scale of an object, for who is asked about its change."""
+    return scale_of(_paths(call), obj)
+
+
 async def get(backend: Backend, call: Call) -> Answer:
     """The object's Scale."""
     record = backend.storage.get(call.key)

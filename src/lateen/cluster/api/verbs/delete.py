@@ -10,6 +10,7 @@ from lateen.cluster.api import statuses
 from lateen.cluster.api.admission import namespaces
 from lateen.cluster.api.bodies import decode
 from lateen.cluster.api.call import Answer, Backend, Call
+from lateen.cluster.api.dynamic.writes import deleted
 from lateen.cluster.api.registry import Served
 from lateen.cluster.api.strategies.table import strategy_for
 from lateen.cluster.api.writing import answer, outcome, remove
@@ -70,6 +71,8 @@ async def delete_key(backend: Backend, call: Call, key: str, options: DeleteOpti
         if record is None:
             raise statuses.not_found(call.served.resource, key.rpartition("/")[2])
         _check(call.served, record.obj, options)
+        if backend.gate.busy:
+            await deleted(backend, call, record.obj)
         marked = mark(call.served, record.obj, options, backend.clock.now())
         if call.dry_run:
             return _finished(call.served, record)
