@@ -1,4 +1,5 @@
-"""An operator written with kopf: a custom resource becomes a Deployment; it updates, finalises, and outlives the daemon's death."""
+"""An operator written with kopf: a custom resource becomes a Deployment; it updates, finalises, and outlives the daemon's death.
+Its admission webhooks fill in what is missing and refuse what cannot be."""
 
 from __future__ import annotations
 
@@ -15,9 +16,13 @@ from typing import Any
 
 import pytest
 
+from lateen.cluster.api.auth.pki import make_ca, sign
+
 pytestmark = [pytest.mark.timeout(120)]
 KUBECTL = Path(sys.executable).parent / "kubectl"
 OPERATOR = """
+import os
+
 import kopf
 import kubernetes
 
@@ -28,6 +33,23 @@ def configure(settings, **_):
     settings.posting.level = 20
     settings.watching.reconnect_backoff = 0.2
     settings.networking.error_backoffs = [0.2] * 50
+    folder = os.environ["CERTIFICATES"]
+    files = {"certfile": folder + "/tls.crt", "pkeyfile": folder + "/tls.key", "cafile": folder + "/ca.crt"}
+    settings.admission.server = kopf.WebhookServer(addr="127.0.0.1", host="localhost", **files)
+    settings.admission.managed = "pools.example.com"
+
+
+@kopf.on.mutate("example.com", "v1", "pools")
+def completed(spec, patch, warnings, **_):
+    if "image" not in spec:
+        patch.spec["image"] = "none:1"
+        warnings.append("it gets the usual image")
+
+
+@kopf.on.validate("example.com", "v1", "pools", field="spec.size")
+def judged(spec, **_):
+    if spec.get("size", 0) > 9:
+        raise kopf.AdmissionError("at most nine lanes", code=422)
 
 
 def wanted(name, spec):
@@ -102,8 +124,15 @@ class Rig:
         assert done.returncode == 0 or not check, f"{argv}: {done.stderr}"
         return done.stdout
 
-    def apply(self, obj: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", text=json.dumps(obj))
+    def tried(self, *argv: str, text: str = "") -> str:
+        """What kubectl says on stderr."""
+        done = subprocess.run(
+            [str(KUBECTL), *argv], env=self.env, input=text, capture_output=True, text=True, timeout=30, check=False
+        )
+        return done.stderr
+
+    def apply(self, obj: dict[str, Any]) -> str:
+        return self.tried("apply", "-f", "-", text=json.dumps(obj))
 
     def until(self, check: Callable[[], Any], seconds: float = 20) -> Any:
         deadline = time.monotonic() + seconds
@@ -123,9 +152,13 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     made.apply(CRD)
     made.kubectl("wait", "crd/pools.example.com", "--for=condition=Established", "--timeout=10s")
     (tmp_path / "operator.py").write_text(OPERATOR)
+    ca = make_ca("operator")
+    pair = sign(ca, "localhost", server=True, names=["localhost"])
+    for name, data in (("ca.crt", ca.certificate), ("tls.crt", pair.certificate), ("tls.key", pair.key)):
+        (tmp_path / name).write_bytes(data)
     with made.log.open("w") as log:
         command = [sys.executable, "-m", "kopf", "run", "--standalone", "-n", "default", str(tmp_path / "operator.py")]
-        operator = subprocess.Popen(command, env=made.env, stdout=log, stderr=log)
+        operator = subprocess.Popen(command, env={**made.env, "CERTIFICATES": str(tmp_path)}, stdout=log, stderr=log)
     yield made
     operator.terminate()
     operator.wait(20)
@@ -150,3 +183,17 @@ def test_an_operator_makes_resizes_and_says_goodbye(rig: Rig) -> None:
     rig.kubectl("delete", "pool", "lanes", "--timeout=20s")
     assert rig.kubectl("get", "configmap", "lanes-farewell", "-o", "jsonpath={.data.said}") == "bye"
     rig.until(lambda: not rig.kubectl("get", "deployment,replicaset,pod", "-o", "name"))
+
+
+def test_its_webhooks_complete_and_refuse(rig: Rig) -> None:
+    rig.until(lambda: "pools.example.com" in rig.kubectl("get", "mutatingwebhookconfigurations,validatingwebhookconfigurations"))
+    hooks = "jsonpath={.items[*].webhooks[*].clientConfig.url}"
+    rig.until(lambda: rig.kubectl("get", "validatingwebhookconfigurations", "-o", hooks).count("https://localhost:"))
+    done = rig.apply({**POOL, "spec": {"size": 2}})
+    assert "Warning: it gets the usual image" in done
+    assert rig.kubectl("get", "pool", "lanes", "-o", "jsonpath={.spec.image}") == "none:1"
+    rig.until(lambda: rig.replicas() == "2")
+    refused = rig.tried("patch", "pool", "lanes", "--type=merge", "-p", '{"spec": {"size": 10}}')
+    assert 'admission webhook "judged.spec.size.pools.example.com" denied the request: at most nine lanes' in refused
+    rig.kubectl("patch", "pool", "lanes", "--type=merge", "-p", '{"spec": {"size": 9}}')
+    rig.until(lambda: rig.replicas() == "9")

@@ -10,6 +10,35 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+
+
+class _Held:
+    """A slot that the current task holds, but for the time that it lets others have it."""
+
+    __slots__ = ("flow", "now", "turns")
+
+    def __init__(self, turns: Turns, flow: str) -> None:
+        self.turns, self.flow, self.now = turns, flow, True
+
+
+_HELD: ContextVar[_Held | None] = ContextVar("held", default=None)
+
+
+@asynccontextmanager
+async def set_down() -> AsyncIterator[None]:
+    """Let others have the slot that this task holds, if any, while inside: for waiting on what is outside of the process."""
+    held = _HELD.get()
+    if held is None or not held.now:
+        yield
+        return
+    held.now = False
+    held.turns._release()
+    try:
+        yield
+    finally:
+        await held.turns._acquire(held.flow)
+        held.now = True
 
 
 class Turns:
@@ -23,10 +52,14 @@ class Turns:
     async def turn(self, flow: str) -> AsyncIterator[None]:
         """Hold a slot while inside."""
         await self._acquire(flow)
+        held = _Held(self, flow)
+        token = _HELD.set(held)
         try:
             yield
         finally:
-            self._release()
+            _HELD.reset(token)
+            if held.now:
+                self._release()
 
     async def _acquire(self, flow: str) -> None:
         if self._free:  # then nobody waits

@@ -13,6 +13,8 @@ import pytest
 from aiohttp import web
 from extension import Extension, behind_service, extension
 
+from lateen.aio.tasks import TaskOwner
+from lateen.aio.turns import Turns
 from lateen.client.client import Client
 from lateen.client.inprocess import InProcessTransport
 from lateen.cluster.api.server import ApiServer
@@ -256,3 +258,17 @@ async def test_what_cannot_be_is_refused(client: Client, ext: Extension) -> None
         await configure(client, VALIDATING, bad | {"timeoutSeconds": 60})
     fields = [c["field"].partition("webhooks[0].")[2] for c in refused.value.status["details"]["causes"]]
     assert fields == ["name", "sideEffects", "timeoutSeconds", "matchConditions[0].expression"]
+
+
+async def test_a_slow_webhook_holds_up_nobody_else(api: ApiServer, client: Client, ext: Extension, hooks: Hooks) -> None:
+    shared = Turns(1)
+    slow, quick = (Client(InProcessTransport(api.handler_for(ADMIN), turns=shared, flow=flow)) for flow in "ab")
+    await configure(client, VALIDATING, hook(ext, rule("configmaps")))
+    hooks.delay = 0.2
+    async with TaskOwner("test") as owner:
+        creating = owner.start(slow.create(CONFIGMAPS, config_map()), "create")
+        while not hooks.seen:
+            await asyncio.sleep(0.005)
+        await quick.list(CONFIGMAPS, "default")
+        assert not creating.done()
+        await creating

@@ -7,17 +7,21 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import orjson
 
+from lateen.aio.tasks import within
+from lateen.aio.turns import set_down
 from lateen.client.seam import Request, Response, WatchEvent
 from lateen.cluster.api import statuses
 from lateen.cluster.api.aggregation.ask import ask_of, connected
 from lateen.cluster.api.aggregation.services import Remote
 from lateen.cluster.api.call import Answer, Backend
-from lateen.cluster.api.streaming.http import exchange
+from lateen.cluster.api.streaming.http import Exchange, exchange
+from lateen.cluster.api.streaming.seam import Connection
 from lateen.cluster.api.streaming.tunnels import Tunnel
 from lateen.cluster.api.user import UserInfo
 from lateen.errors import LateenError, TransportError
 
 _PLAIN = "text/plain; charset=utf-8"
+_ANSWER_WITHIN = 60.0  # seconds, until its head is here
 
 
 async def forward(backend: Backend, request: Request, user: UserInfo, remote: Remote) -> Answer:
@@ -25,19 +29,26 @@ async def forward(backend: Backend, request: Request, user: UserInfo, remote: Re
     if not remote.available:
         return Answer(status=503, raw=b"service unavailable\n", content_type=_PLAIN)
     try:
-        reader, writer = await connected(backend, remote)
-        try:
-            found = await exchange(reader, writer, ask_of(request, user, remote))
-        except BaseException:  # whatever ends it, the connection is ours
-            writer.close()
-            raise
+        async with set_down():
+            connection, found = await within(_ANSWER_WITHIN, _exchange(backend, request, user, remote))
+    except TimeoutError as error:
+        raise statuses.unavailable(f"error trying to reach service: no answer in {_ANSWER_WITHIN:g} s") from error
     except (OSError, ValueError, EOFError, LateenError) as error:
         raise statuses.unavailable(f"error trying to reach service: {error}") from error
     if found.status == 101:
-        return Answer(status=101, headers=found.headers, tunnel=Tunnel(found.headers, (reader, writer)))
+        return Answer(status=101, headers=found.headers, tunnel=Tunnel(found.headers, connection))
     headers = dict(found.headers)
     kind = headers.pop("content-type", "application/octet-stream")
     return Answer(status=found.status, stream=found.body, content_type=kind, headers=headers, proxied=True)
+
+
+async def _exchange(backend: Backend, request: Request, user: UserInfo, remote: Remote) -> tuple[Connection, Exchange]:
+    reader, writer = await connected(backend, remote)
+    try:
+        return (reader, writer), await exchange(reader, writer, ask_of(request, user, remote))
+    except BaseException:  # whatever ends it, the connection is ours
+        writer.close()
+        raise
 
 
 async def taken_in(request: Request, answer: Answer) -> Response:
@@ -46,7 +57,8 @@ async def taken_in(request: Request, answer: Answer) -> Response:
     if answer.status < 400 and request.query.get("watch") in ("true", "1"):
         return Response(status=answer.status, events=_events(answer.stream))
     try:
-        raw = b"".join([part async for part in answer.stream])
+        async with set_down():
+            raw = b"".join([part async for part in answer.stream])
     except (OSError, ValueError, EOFError) as error:
         raise TransportError(f"the answer to {request.path} broke off: {error}") from error
     if not answer.content_type.startswith("application/json"):

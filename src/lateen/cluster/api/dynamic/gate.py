@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lateen.aio.turns import set_down
 from lateen.cluster.api import statuses
 from lateen.cluster.api.auth.rbac import MASTERS
 from lateen.cluster.api.auth.rbac import Attributes as Wanted
@@ -115,7 +116,8 @@ class Gate:
         assert attributes.obj is not None
         if not concerned.mutating:
             return attributes.obj
-        return await mutate(self._round(call, settle), concerned.mutating, attributes) or attributes.obj
+        async with set_down():
+            return await mutate(self._round(call, settle), concerned.mutating, attributes) or attributes.obj
 
     async def validate(self, call: Call, concerned: Concerned, attributes: Attributes) -> None:
         """ApiError when a policy or a webhook refuses."""
@@ -123,12 +125,15 @@ class Gate:
             shown = attributes.as_version(version)
             if policy.rules.takes(shown, self.namespace):
                 self._judge(call, policy, bindings, shown)
-        await validate(self._round(call, lambda obj: obj), concerned.validating, attributes)
+        if concerned.validating:
+            async with set_down():
+                await validate(self._round(call, lambda obj: obj), concerned.validating, attributes)
 
     async def refuse_or_pass(self, call: Call, concerned: Concerned, attributes: Attributes) -> None:
         """Everybody is asked, nothing is changed. ApiError."""
         if concerned.mutating:
-            await mutate(self._round(call, lambda obj: obj), concerned.mutating, attributes)
+            async with set_down():
+                await mutate(self._round(call, lambda obj: obj), concerned.mutating, attributes)
         await self.validate(call, concerned, attributes)
 
     def _round(self, call: Call, settle: Callable[[Object], Object]) -> Round:

@@ -66,8 +66,6 @@ async def _mutated(this: Round, chosen: Chosen, attributes: Attributes) -> Attri
 
 async def validate(this: Round, hooks: Sequence[Chosen], attributes: Attributes) -> None:
     """ApiError when one refuses: the first's, in their order."""
-    if not hooks:
-        return
     for refused in await gather([_refusal(this, hook, attributes) for hook in hooks]):
         if refused is not None:
             raise refused
