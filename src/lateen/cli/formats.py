@@ -1,8 +1,9 @@
-"""Files that commands take for an application: ``lateen.yaml`` and Compose files."""
+"""Files that commands take for an application: ``lateen.yaml``, Compose and Score files."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,16 +19,33 @@ Tell = Callable[[str], None]
 
 
 def sources(paths: Sequence[Path], tell: Tell = lambda _: None) -> list[Source | Node]:
-    """What ``model.load`` takes: texts as they are, Compose files as one tree. ``tell`` hears what was not carried."""
+    """What ``model.load`` takes: texts as they are, other formats as one tree. ``tell`` hears what was not carried."""
     from lateen.cli.project import read_source
 
-    foreign = [p for p in paths if _is_compose(p)]
-    if not foreign:
+    foreign = [p for p in paths if _is_compose(p)] or [p for p in paths if p.name not in OWN and _is_score(p)]
+    found = imported(foreign)
+    if found is None:
         return [read_source(p) for p in paths]
-    imported = compose(foreign)
-    for loss in imported.losses:
+    for loss in found.losses:
         tell(f"  not carried: {loss}")
-    return [imported.tree if p == foreign[0] else read_source(p) for p in paths if p == foreign[0] or p not in foreign]
+    return [found.tree if p == foreign[0] else read_source(p) for p in paths if p == foreign[0] or p not in foreign]
+
+
+def imported(paths: Sequence[Path], *, profiles: Sequence[str] = ()) -> Imported | None:
+    """Compose files, each laid over the ones before, or Score files, a service each; None if they are neither."""
+    if paths and all(_is_compose(p) for p in paths):
+        return compose(paths, profiles)
+    if paths and all(_is_score(p) for p in paths):
+        return score(paths)
+    return None
+
+
+def inside(folder: Path) -> list[Path]:
+    """The Compose file of a folder with its override, else its Score files; empty if it has none."""
+    for name in COMPOSE:
+        if (folder / name).is_file():
+            return beside(folder / name)
+    return sorted(p for p in folder.glob("*.y*ml") if "score" in p.name and _is_score(p))
 
 
 def beside(path: Path) -> list[Path]:
@@ -46,6 +64,24 @@ def compose(paths: Sequence[Path], profiles: Sequence[str] = ()) -> Imported:
 
     folder = paths[0].absolute().parent
     return read([read_source(p) for p in paths], Disk(folder, os.environ), folder=folder.name, profiles=profiles)
+
+
+def score(paths: Sequence[Path]) -> Imported:
+    """Score files, a service each."""
+    from lateen.adopt.score import read
+    from lateen.adopt.world import Disk
+    from lateen.cli.project import read_source
+
+    folder = paths[0].absolute().parent
+    return read([read_source(p) for p in paths], Disk(folder, os.environ), folder=folder.name)
+
+
+def _is_score(path: Path) -> bool:
+    try:
+        head = path.read_bytes()[:65536]
+    except OSError:
+        return False  # whoever reads it says so
+    return re.search(rb"^apiVersion:\s*['\"]?score\.dev/", head, re.MULTILINE) is not None
 
 
 def _is_compose(path: Path) -> bool:

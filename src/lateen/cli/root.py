@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from lateen import __version__
-from lateen.cli import apply, build, check, cluster, demo, down, graph, image, logs, render, schema, status, up
+from lateen.cli import adopt, apply, build, check, cluster, demo, down, graph, image, logs, render, schema, status, up
 from lateen.errors import FailedError, InputError, LateenError
 
 HELP = """Take a set of microservices from one application file to production on Kubernetes.
@@ -47,6 +47,7 @@ def root(
 
 for command in (
     up.up,
+    adopt.adopt,
     check.check,
     graph.graph,
     down.down,

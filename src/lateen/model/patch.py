@@ -20,5 +20,7 @@ class Patch(Model):
     """A change of rendered objects. It must hit something. Exactly one of merge and json."""
 
     target: Target = Field(description="Which objects.")
-    merge: dict[str, Any] | None = Field(default=None, description="A strategic merge patch.")
+    merge: dict[str, Any] | None = Field(
+        default=None, description="A strategic merge patch; `{$patch: delete}` takes the objects out."
+    )
     json_: list[dict[str, Any]] | None = Field(default=None, alias="json", description="A JSON patch (RFC 6902).")

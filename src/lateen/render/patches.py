@@ -1,4 +1,7 @@
-"""The user's own changes of rendered objects, made last. A patch that hits nothing is an error: it would silently stop working."""
+"""The user's own changes of rendered objects, made last. A patch that hits nothing is an error: it would silently stop working.
+
+``merge: {$patch: delete}`` takes the objects out, as in Kustomize.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from lateen.kube.schemas import type_of
 from lateen.model import Application
 from lateen.model.patch import Patch
 
+_DELETE = {"$patch": "delete"}
+
 
 def patched(app: Application, objects: Sequence[Object], patches: Sequence[Patch], *path: str | int) -> list[Object]:
     """``objects`` with every patch made, in their order. ``path`` leads to the patches in the file. InputError."""
@@ -25,6 +30,9 @@ def patched(app: Application, objects: Sequence[Object], patches: Sequence[Patch
             known = ", ".join(sorted({f"{o['kind']} {o['metadata']['name']}" for o in result if o["kind"] == patch.target.kind}))
             kinds = ", ".join(sorted({o["kind"] for o in result}))
             raise InputError(f"no {wanted} is rendered: the patch hits nothing", where=where, hint=f"there are: {known or kinds}")
+        if patch.merge == _DELETE:
+            result = [o for n, o in enumerate(result) if n not in hits]
+            continue
         for n in hits:
             result[n] = _patch(result[n], patch, where)
     return result

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lateen.adopt.compose.software import Software, protocol_of
 from lateen.adopt.compose.values import items, text
 from lateen.adopt.nodes import made
+from lateen.adopt.software import Software, protocol_of
 from lateen.kube.yamltext import Node, fault
 
 _SHORT = re.compile(

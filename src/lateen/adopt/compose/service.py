@@ -11,9 +11,9 @@ from lateen.adopt.compose import checks, fields, limits
 from lateen.adopt.compose.interpolate import env_file
 from lateen.adopt.compose.mounts import Mounts, Shared, mounts
 from lateen.adopt.compose.ports import mapped, ports
-from lateen.adopt.compose.software import of_image
 from lateen.adopt.compose.values import command, duration, items, mapping, pairs, plain_seconds, text, truth
 from lateen.adopt.nodes import Loss, filled, literal, made
+from lateen.adopt.software import of_image
 from lateen.adopt.world import World
 from lateen.kube.yamltext import Node, fault
 from lateen.model.types import slug
