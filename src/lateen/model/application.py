@@ -11,7 +11,7 @@ from pydantic import Field
 from lateen.kube.yamltext import Node, locate
 from lateen.model.base import Model
 from lateen.model.container import Resources
-from lateen.model.delivery import Pipeline, Promote
+from lateen.model.delivery import GitOps, Pipeline, Promote
 from lateen.model.network import Gateway
 from lateen.model.patch import Patch
 from lateen.model.resource import Resource
@@ -85,6 +85,7 @@ class App(Model):
         description="Where traffic enters. Default: one, `default`.",
     )
     secrets: SecretStore | None = Field(default=None, description="Where the Secrets that services name come from.")
+    gitops: GitOps | None = Field(default=None, description="Where a GitOps engine finds the rendered application.")
     pipeline: Pipeline = Field(default_factory=Pipeline, description="How changes are built and tested.")
     policies: Policies = Field(default_factory=Policies, description="What every service must keep.")
     patches: list[Patch] = Field(default=[], description="Changes of rendered objects, made last.")

@@ -97,3 +97,21 @@ class Pipeline(Model):
     @classmethod
     def expand(cls, value: Any) -> Any:
         return {} if value is None else value
+
+
+class GitOps(Model):
+    """The repository from which a GitOps engine (Argo CD, Flux) runs the application. In short: its URL."""
+
+    short: ClassVar[dict[str, Any]] = {"type": "string"}
+    expects: ClassVar[str] = "a URL or a map"
+
+    repository: str = Field(description="Its URL.")
+    branch: str = Field(default="main", description="The branch that is run.")
+    path: str = Field(
+        default="", pattern=r"^$|^[^/].*$", description="The folder in it where `lateen render` writes. Default: its root."
+    )
+    package: Literal["kustomize", "helm"] = Field(default="kustomize", description="What the application lies there as.")
+
+    @classmethod
+    def expand(cls, value: Any) -> Any:
+        return {"repository": value} if isinstance(value, str) else value

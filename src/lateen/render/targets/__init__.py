@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from lateen.render.targets import grafana, helm, kustomize, plain, prometheus
+from lateen.render.targets import collectors, gitops, grafana, helm, kpt, kustomize, plain, prometheus
 from lateen.render.targets.graph import Graph, Variant
 from lateen.render.targets.mesh import MESHES
 
@@ -31,6 +31,9 @@ TARGETS: Mapping[str, Target] = {
     "plain": Target(plain.write, "YAML files for kubectl apply"),
     "helm": Target(helm.write, "a chart with a values file per environment", environments=True),
     "kustomize": Target(kustomize.write, "a base, components, and an overlay per environment", environments=True),
+    "kpt": Target(kpt.write, "a package with setters and a pipeline for kpt fn render", environments=True),
+    "argocd": Target(gitops.argocd, "an environment repository for Argo CD", environments=True),
+    "flux": Target(gitops.flux, "an environment repository for Flux", environments=True),
     "istio": Target(MESHES["istio"].write, "plain, in Istio's mesh: mTLS, authorization, patience", notes=MESHES["istio"].notes),
     "linkerd": Target(MESHES["linkerd"].write, "plain, in Linkerd's mesh", notes=MESHES["linkerd"].notes),
     "consul": Target(MESHES["consul"].write, "plain, in Consul's mesh", notes=MESHES["consul"].notes),
@@ -39,4 +42,6 @@ TARGETS: Mapping[str, Target] = {
         prometheus.write, "rules and alerts of objectives, Alertmanager's routes, OpenSLO", notes=prometheus.notes
     ),
     "grafana": Target(grafana.write, "dashboards of services, objectives and rollouts"),
+    "otel": Target(collectors.otel, "an OpenTelemetry Collector: traces, metrics, logs"),
+    "fluentbit": Target(collectors.fluentbit, "Fluent Bit on every node, for Loki"),
 }

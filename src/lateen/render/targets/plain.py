@@ -12,8 +12,9 @@ _PLACES = {APPLICATION: "00-application", RESOURCE: "10-resource", SERVICE: "20-
 def write(graph: Graph) -> dict[str, str]:
     """The objects of the base, nothing more."""
     groups = by_owner(graph.base.objects, graph.base.app)
-    return {_file(who): dump(groups[who]) for who in sorted(groups)}
+    return {file_of(who): dump(groups[who]) for who in sorted(groups)}
 
 
-def _file(who: Owner) -> str:
+def file_of(who: Owner) -> str:
+    """The file that holds the objects of one owner."""
     return f"{'-'.join(p for p in (_PLACES[who.kind], who.name) if p)}.yaml"
