@@ -35,7 +35,7 @@ def apply(
     ConflictError when a field would change that another manager owns; ``force`` takes it.
     """
     if node is None:
-        whole: Object = edit(config) if live is None else _merged(None, live, config)
+        whole: Object = edit(config) if live is None else merge(None, live, config)
         return whole
     config = _clean(config)
     fields = owned(fields_of(node, config, containers=False), manager, reset)
@@ -44,7 +44,7 @@ def apply(
         result["metadata"]["managedFields"] = written([Entry(manager, fields, now)])
         return result
     entries = read(live) or _before_first(node, live, manager=manager, now=now, reset=reset)
-    merged: Object = _merged(node, live, config)
+    merged: Object = merge(node, live, config)
     changed = union(*compare(node, live, merged))
     allowed = lastapplied.said_before(node, live) if manager.name == lastapplied.MANAGER else {}
     others = [e for e in entries if not e.manager.same(manager)]
@@ -109,13 +109,13 @@ def _spoken(manager: Manager) -> str:
     return f'"{manager.name}"{through}' + (f" using {manager.api_version}" if manager.operation == "Update" else "")
 
 
-def _merged(node: SchemaNode | None, live: Any, config: Any) -> Any:
+def merge(node: SchemaNode | None, live: Any, config: Any) -> Any:
     """``config`` over ``live``: maps merge, lists of known items merge, everything else is replaced."""
     if isinstance(live, dict) and isinstance(config, dict) and (node is None or is_granular(node, config)):
         result = {k: edit(v) for k, v in live.items() if k not in config}
         for name, value in config.items():
             child = node.child(name) if node is not None else None
-            result[name] = _merged(child, live[name], value) if name in live else edit(value)
+            result[name] = merge(child, live[name], value) if name in live else edit(value)
         return {k: result[k] for k in [*live, *(c for c in config if c not in live)]}
     if isinstance(live, list) and isinstance(config, list) and node is not None and is_granular(node, config):
         return _merged_list(node, live, config)
@@ -128,7 +128,7 @@ def _merged_list(node: SchemaNode, live: list[Any], config: list[Any]) -> list[A
     order = [item_step(node, i) for i in config]
     if None in before or None in order:
         return list(edit(config))
-    items = {s: _merged(node.items, before[s], i) if s in before else edit(i) for s, i in zip(order, config, strict=True)}
+    items = {s: merge(node.items, before[s], i) if s in before else edit(i) for s, i in zip(order, config, strict=True)}
     result = list(dict.fromkeys(order))
     previous: str | None = None
     for step in before:

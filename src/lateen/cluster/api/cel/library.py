@@ -236,6 +236,7 @@ def _functions() -> list[tuple[str, int, bool, Callable[..., Any]]]:
         ("sum", 1, True, sum),
         ("min", 1, True, _least),
         ("max", 1, True, _most),
+        ("jsonpatch.escapeKey", 1, False, lambda key: key.replace("~", "~0").replace("/", "~1")),
         ("group", 2, True, _with(group="")),
         ("resource", 2, True, _with(resource="")),
         ("subresource", 2, True, _with(subresource="")),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lateen.cluster.api.cel.environment import CelError, Program, compiled
+from lateen.cluster.api.cel.literals import plain
 from lateen.cluster.api.dynamic.hooks import CONDITION_VARIABLES
 from lateen.cluster.api.dynamic.policies import VARIABLES
 from lateen.kube.meta import Object
 from lateen.kube.validation.errors import FieldError, invalid, required
 
+_POLICIES = ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy")
+_BINDINGS = ("ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicyBinding")
 _OPERATIONS = ("*", "CREATE", "UPDATE", "DELETE", "CONNECT")
 _REASONS = ("Unauthorized", "Forbidden", "Invalid", "RequestEntityTooLarge")
 _ACTIONS = ("Deny", "Warn", "Audit")
@@ -18,11 +22,11 @@ _ACTIONS = ("Deny", "Warn", "Audit")
 
 def defaults(obj: Object) -> None:
     """Fill in what Kubernetes fills in, in place."""
-    if obj["kind"] == "ValidatingAdmissionPolicy":
+    if obj["kind"] in _POLICIES:
         spec = obj.setdefault("spec", {})
         spec.setdefault("failurePolicy", "Fail")
         _match_defaults(spec.get("matchConstraints"))
-    elif obj["kind"] == "ValidatingAdmissionPolicyBinding":
+    elif obj["kind"] in _BINDINGS:
         _match_defaults((obj.get("spec") or {}).get("matchResources"))
     for hook in obj.get("webhooks") or ():
         hook.setdefault("failurePolicy", "Fail")
@@ -47,10 +51,14 @@ def _match_defaults(match: Any) -> None:
 
 def faults(obj: Object) -> Iterator[FieldError]:
     """What is wrong with it."""
-    if obj["kind"] == "ValidatingAdmissionPolicy":
+    if obj["kind"] in _POLICIES:
+        mutating = obj["kind"].startswith("Mutating")
         yield from _policy(obj.get("spec") or {})
-    elif obj["kind"] == "ValidatingAdmissionPolicyBinding":
+        yield from _mutations(obj.get("spec") or {}) if mutating else _validations(obj.get("spec") or {})
+    elif obj["kind"] in _BINDINGS:
         yield from _binding(obj.get("spec") or {})
+        if obj["kind"].startswith("Validating"):
+            yield from _actions(obj.get("spec") or {})
     else:
         names: set[str] = set()
         for i, hook in enumerate(obj.get("webhooks") or ()):
@@ -133,10 +141,32 @@ def _policy(spec: Mapping[str, Any]) -> Iterator[FieldError]:
         yield from _rules(match.get("resourceRules") or (), "spec.matchConstraints.resourceRules")
     if spec.get("failurePolicy") not in ("Fail", "Ignore"):
         yield _unsupported("spec.failurePolicy", spec.get("failurePolicy"), ("Fail", "Ignore"))
-    if not spec.get("validations") and not spec.get("auditAnnotations"):
-        yield required("spec.validations", "validations or auditAnnotations must contain at least one item")
     for i, variable in enumerate(spec.get("variables") or ()):
         yield from _expression(variable.get("expression"), f"spec.variables[{i}].expression", VARIABLES)
+    yield from _conditions(spec, "spec", VARIABLES)
+
+
+def _mutations(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    if not spec.get("mutations"):
+        yield required("spec.mutations", "mutations must contain at least one item")
+    if spec.get("reinvocationPolicy") not in ("Never", "IfNeeded"):
+        yield required("spec.reinvocationPolicy")
+    for i, one in enumerate(spec.get("mutations") or ()):
+        kinds = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+        kind = kinds.get(str(one.get("patchType")))
+        if kind is None:
+            yield _unsupported(f"spec.mutations[{i}].patchType", one.get("patchType"), tuple(kinds))
+        elif not one.get(kind):
+            yield required(f"spec.mutations[{i}].{kind}", f"must be specified when patchType is {one['patchType']}")
+        else:
+            text = str(one[kind].get("expression") or "")
+            found = _expression(plain(text), f"spec.mutations[{i}].{kind}.expression", VARIABLES)
+            yield from (replace(fault, value=text) for fault in found)
+
+
+def _validations(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    if not spec.get("validations") and not spec.get("auditAnnotations"):
+        yield required("spec.validations", "validations or auditAnnotations must contain at least one item")
     for i, one in enumerate(spec.get("validations") or ()):
         at = f"spec.validations[{i}]"
         yield from _expression(one.get("expression"), f"{at}.expression", VARIABLES, "BOOL")
@@ -146,12 +176,19 @@ def _policy(spec: Mapping[str, Any]) -> Iterator[FieldError]:
             yield _unsupported(f"{at}.reason", one["reason"], _REASONS)
     for i, one in enumerate(spec.get("auditAnnotations") or ()):
         yield from _expression(one.get("valueExpression"), f"spec.auditAnnotations[{i}].valueExpression", VARIABLES)
-    yield from _conditions(spec, "spec", VARIABLES)
 
 
 def _binding(spec: Mapping[str, Any]) -> Iterator[FieldError]:
     if not spec.get("policyName"):
         yield required("spec.policyName")
+    ref = spec.get("paramRef")
+    if ref is not None and bool(ref.get("name")) == (ref.get("selector") is not None):
+        yield required("spec.paramRef", "one of name or selector must be specified")
+    if ref is not None and ref.get("parameterNotFoundAction") not in ("Allow", "Deny"):
+        yield required("spec.paramRef.parameterNotFoundAction")
+
+
+def _actions(spec: Mapping[str, Any]) -> Iterator[FieldError]:
     actions = spec.get("validationActions") or ()
     if not actions:
         yield required("spec.validationActions", "at least one validation action is required")
@@ -161,11 +198,6 @@ def _binding(spec: Mapping[str, Any]) -> Iterator[FieldError]:
     if {"Deny", "Warn"} <= set(actions):
         why = "repeating the same validation failure information in the API response and headers serves no purpose"
         yield invalid("spec.validationActions", list(actions), f"must not contain both Deny and Warn ({why})")
-    ref = spec.get("paramRef")
-    if ref is not None and bool(ref.get("name")) == (ref.get("selector") is not None):
-        yield required("spec.paramRef", "one of name or selector must be specified")
-    if ref is not None and ref.get("parameterNotFoundAction") not in ("Allow", "Deny"):
-        yield required("spec.paramRef.parameterNotFoundAction")
 
 
 def _unsupported(at: str, value: Any, known: tuple[str, ...]) -> FieldError:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lateen.aio.turns import set_down
-from lateen.cluster.api import statuses
+from lateen.cluster.api import shape, statuses
 from lateen.cluster.api.auth.rbac import MASTERS
 from lateen.cluster.api.auth.rbac import Attributes as Wanted
 from lateen.cluster.api.call import Backend, Call
@@ -20,16 +20,20 @@ from lateen.cluster.api.cel.library import DECIDERS
 from lateen.cluster.api.dynamic.attributes import CONNECT, CREATE, DELETE, Attributes, Gvk, user_info
 from lateen.cluster.api.dynamic.hooks import Hook, hooks_of
 from lateen.cluster.api.dynamic.match import EXEMPT, Rules
+from lateen.cluster.api.dynamic.mutations import MutationError, mutated
 from lateen.cluster.api.dynamic.params import params_of
 from lateen.cluster.api.dynamic.policies import Binding, Finding, Policy, binding_of, judge, policy_of
 from lateen.cluster.api.dynamic.webhooks import Chosen, Round, mutate, validate
 from lateen.cluster.api.registry import Served
 from lateen.cluster.api.user import SERVER, UserInfo
-from lateen.errors import api_error
-from lateen.kube.meta import Object
+from lateen.errors import ApiError, api_error
+from lateen.kube.meta import Object, edit
 
 GROUP = "admissionregistration.k8s.io"
 _REMEMBERED = 4096
+
+
+Bound = tuple[Policy, Served, tuple[Binding, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,11 @@ class Concerned:
 
     mutating: tuple[Chosen, ...] = ()
     validating: tuple[Chosen, ...] = ()
-    policies: tuple[tuple[Policy, Served, tuple[Binding, ...]], ...] = ()
+    policies: tuple[Bound, ...] = ()
+    mutations: tuple[Bound, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.mutating or self.validating or self.policies)
+        return bool(self.mutating or self.validating or self.policies or self.mutations)
 
 
 @dataclass(slots=True)
@@ -49,6 +54,10 @@ class _Configured:
     mutating: list[Hook] = field(default_factory=list)
     validating: list[Hook] = field(default_factory=list)
     policies: list[tuple[Policy, tuple[Binding, ...]]] = field(default_factory=list)
+    mutations: list[tuple[Policy, tuple[Binding, ...]]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.mutating or self.validating or self.policies or self.mutations)
 
 
 class Gate:
@@ -69,16 +78,19 @@ class Gate:
         def objects(plural: str) -> Iterator[Object]:
             return self._backend.objects(GROUP, "v1", plural)
 
-        bindings = [binding_of(o) for o in objects("validatingadmissionpolicybindings")]
-        policies = [policy_of(o) for o in objects("validatingadmissionpolicies")]
-        bound = [(p, tuple(b for b in bindings if b.policy == p.name)) for p in policies]
+        def bound(kind: str) -> list[tuple[Policy, tuple[Binding, ...]]]:
+            bindings = [binding_of(o) for o in objects(f"{kind}admissionpolicybindings")]
+            policies = sorted((policy_of(o) for o in objects(f"{kind}admissionpolicies")), key=lambda p: p.name)
+            found = [(p, tuple(b for b in bindings if b.policy == p.name)) for p in policies]
+            return [(p, b) for p, b in found if b]
+
         self._configured = _Configured(
             hooks_of(objects("mutatingwebhookconfigurations")),
             hooks_of(objects("validatingwebhookconfigurations")),
-            [(p, b) for p, b in bound if b],
+            bound("validating"),
+            bound("mutating"),
         )
-        found = self._configured
-        self.busy, self._known = bool(found.mutating or found.validating or found.policies), {}
+        self.busy, self._known = bool(self._configured), {}
 
     def concerned(self, call: Call, operation: str) -> Concerned | None:
         """Who wants to know about such a write; None for nobody."""
@@ -102,22 +114,51 @@ class Gate:
         def hooks(known: list[Hook]) -> Iterator[Chosen]:
             yield from ((h, v) for h in known if (v := version(h.rules)) is not None)
 
+        def bound(known: list[tuple[Policy, tuple[Binding, ...]]]) -> Iterator[Bound]:
+            yield from ((p, v, b) for p, b in known if (v := version(p.rules)) is not None)
+
         found = self._configured
         return Concerned(
             tuple(hooks(found.mutating)),
             tuple(hooks(found.validating)),
-            tuple((p, v, b) for p, b in found.policies if (v := version(p.rules)) is not None),
+            tuple(bound(found.policies)),
+            tuple(bound(found.mutations)),
         )
 
     # one write
 
     async def mutate(self, call: Call, concerned: Concerned, attributes: Attributes, settle: Callable[[Object], Object]) -> Object:
-        """The object as mutating webhooks leave it, the same one where they change nothing. ApiError."""
+        """The object as policies and webhooks that change things leave it, the same one where they change nothing. ApiError."""
         assert attributes.obj is not None
-        if not concerned.mutating:
-            return attributes.obj
-        async with set_down():
-            return await mutate(self._round(call, settle), concerned.mutating, attributes) or attributes.obj
+        made = self._mutated(concerned.mutations, attributes, settle)
+        if concerned.mutating:
+            async with set_down():
+                hooked = await mutate(self._round(call, settle), concerned.mutating, replace(attributes, obj=made)) or made
+            again = tuple(m for m in concerned.mutations if m[0].again) if hooked is not made else ()
+            made = self._mutated(again, replace(attributes, obj=hooked), settle)
+        return made
+
+    def _mutated(self, mutations: tuple[Bound, ...], attributes: Attributes, settle: Callable[[Object], Object]) -> Object:
+        assert attributes.obj is not None
+        obj = attributes.obj
+        for policy, version, bindings in mutations:
+            for binding in bindings:
+                shown = replace(attributes, obj=obj).as_version(version)
+                if policy.rules.takes(shown, self.namespace) and self._binds(binding, shown):
+                    made = self._changed(policy, binding, shown)
+                    obj = obj if made is shown.obj else settle(shown.back(edit(made), attributes))
+        return obj
+
+    def _changed(self, policy: Policy, binding: Binding, shown: Attributes) -> Object:
+        assert shown.obj is not None
+        try:
+            params = params_of(self._backend, policy, binding, shown.namespace)
+            return mutated(policy, self.variables(shown), shown.obj, params=params, node=shape.node_of(shown.served))
+        except (LookupError, MutationError) as error:
+            if policy.ignores_failure:
+                return shown.obj
+            words = f"policy '{policy.name}' with binding '{binding.name}' denied request: {error.args[0]}"
+            raise self._refusal(shown, words, Finding(words)) from error
 
     async def validate(self, call: Call, concerned: Concerned, attributes: Attributes) -> None:
         """ApiError when a policy or a webhook refuses."""
@@ -179,11 +220,14 @@ class Gate:
     def _judge(self, call: Call, policy: Policy, bindings: tuple[Binding, ...], attributes: Attributes) -> None:
         data: dict[str, Any] | None = None
         for binding in bindings:
-            if binding.rules is not None and not binding.rules.takes(attributes, self.namespace):
+            if not self._binds(binding, attributes):
                 continue
             data = data or self.variables(attributes)
             for finding in self._findings(policy, binding, attributes, data):
                 self._act(call, policy, binding, attributes, finding)
+
+    def _binds(self, binding: Binding, attributes: Attributes) -> bool:
+        return binding.rules is None or binding.rules.takes(attributes, self.namespace)
 
     def _findings(self, policy: Policy, binding: Binding, attributes: Attributes, data: Mapping[str, Any]) -> list[Finding]:
         try:
@@ -199,10 +243,13 @@ class Gate:
             call.warnings.append(f"Validation failed for {where}: {finding.message}")
         if "Deny" not in binding.actions:
             return
-        words = f"{where} denied request: {finding.message}"
+        raise Gate._refusal(attributes, f"{where} denied request: {finding.message}", finding)
+
+    @staticmethod
+    def _refusal(attributes: Attributes, words: str, finding: Finding) -> ApiError:
         plain = statuses.forbidden(attributes.resource, attributes.name, words).status
         details = {**plain["details"], "causes": [{"message": words}]}
-        raise api_error({**plain, "reason": finding.reason, "code": finding.code, "details": details})
+        return api_error({**plain, "reason": finding.reason, "code": finding.code, "details": details})
 
 
 def attributes_of(

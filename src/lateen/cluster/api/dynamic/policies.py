@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lateen.cluster.api.cel.environment import CelError, Program, compiled
+from lateen.cluster.api.cel.literals import plain
 from lateen.cluster.api.dynamic.hooks import Condition, conditions_of, met
 from lateen.cluster.api.dynamic.match import Rules, rules_of
 from lateen.kube.meta import Object
@@ -27,9 +28,18 @@ class Validation:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One change: an applied configuration, or a JSON patch."""
+
+    program: Program
+    applies: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """One policy. ``problem`` says why it cannot be judged at all."""
+    """One policy, of validations or of mutations. ``problem`` says why it cannot be judged at all; ``again``: it wants to see what
+    others change after it."""
 
     name: str
     rules: Rules
@@ -37,7 +47,9 @@ class Policy:
     conditions: tuple[Condition, ...]
     variables: tuple[tuple[str, Program], ...]
     validations: tuple[Validation, ...]
+    mutations: tuple[Mutation, ...]
     ignores_failure: bool
+    again: bool = False
     problem: str = ""
 
 
@@ -71,10 +83,12 @@ def policy_of(obj: Object) -> Policy:
     constraints = spec.get("matchConstraints") or {}
     variables: tuple[tuple[str, Program], ...] = ()
     validations: tuple[Validation, ...] = ()
+    mutations: tuple[Mutation, ...] = ()
     problem = ""
     try:
         variables = tuple((str(v["name"]), compiled(str(v["expression"]), VARIABLES)) for v in spec.get("variables") or ())
         validations = tuple(_validation(v) for v in spec.get("validations") or ())
+        mutations = tuple(_mutation(m) for m in spec.get("mutations") or ())
     except CelError as error:
         problem = str(error)
     return Policy(
@@ -84,9 +98,17 @@ def policy_of(obj: Object) -> Policy:
         conditions=conditions_of(spec, VARIABLES),
         variables=variables,
         validations=validations,
+        mutations=mutations,
+        again=spec.get("reinvocationPolicy") == "IfNeeded",
         ignores_failure=spec.get("failurePolicy") == "Ignore",
         problem=problem,
     )
+
+
+def _mutation(found: Mapping[str, Any]) -> Mutation:
+    applies = found.get("patchType") == "ApplyConfiguration"
+    text = str((found.get("applyConfiguration" if applies else "jsonPatch") or {}).get("expression") or "")
+    return Mutation(compiled(plain(text), VARIABLES), applies)
 
 
 def _validation(found: Mapping[str, Any]) -> Validation:
@@ -126,11 +148,11 @@ def _judge(policy: Policy, data: dict[str, Any]) -> Iterable[Finding]:
             return []
     except CelError as error:
         return [] if policy.ignores_failure else [Finding(str(error))]
-    problems = _fill(policy, data)
+    problems = fill(policy, data)
     return list(_failures(policy, data, problems))
 
 
-def _fill(policy: Policy, data: dict[str, Any]) -> dict[str, str]:
+def fill(policy: Policy, data: dict[str, Any]) -> dict[str, str]:
     """Work the variables out, each seeing those before it; what went wrong, by name."""
     problems: dict[str, str] = {}
     values: dict[str, Any] = data["variables"]
