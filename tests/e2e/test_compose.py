@@ -78,3 +78,8 @@ def test_up_in_a_folder_with_a_compose_file(lateen: Lateen, tmp_path: Path, monk
     assert "services.front.container_name" in again.stderr
     assert url in again.stdout
     assert lateen.json("status")["ok"]
+    adopted = lateen.run("adopt", "--live", "-n", "my-project", "--to", str(tmp_path / "out"))
+    assert adopted.stderr == ""
+    assert "patches" not in (tmp_path / "out/lateen.yaml").read_text()
+    taken = lateen.json("up", "--timeout", "60", "-f", str(tmp_path / "out/lateen.yaml"))
+    assert {verb: n for verb, n in taken["changes"].items() if n and verb != "unchanged"} == {}

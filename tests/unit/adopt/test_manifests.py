@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from adopted import proven
 
-from lateen.adopt.manifests.app import Adopted, adopt
+from lateen.adopt.manifests.app import adopt
 from lateen.adopt.manifests.objects import Given, key, normal
 from lateen.adopt.manifests.reading import read
 from lateen.errors import InputError
-from lateen.kube.meta import Object, meta
-from lateen.kube.yamltext import Source, documents, dump, plain
+from lateen.kube.yamltext import Source, dump
 from lateen.model import load
 from lateen.render import render
 
@@ -23,28 +23,6 @@ CASES = sorted(p.stem for p in STORIES.glob("*.yaml") if not p.stem.endswith(".o
 
 def given(text: str) -> list[Given]:
     return read([Source("all.yaml", text)])[0]
-
-
-def rendering(adopted: Adopted) -> list[Object]:
-    """What the application file and the files beside it render to: read again from their texts, as a user would."""
-    app = load([Source("lateen.yaml", dump([adopted.model]))])
-    beside = [plain(d) for text in adopted.files.values() for d in documents(Source("manifests.yaml", text))]
-    return render(app, manifests=beside)
-
-
-def proven(objects: list[Object], adopted: Adopted) -> None:
-    """The rendering is what was given: nothing missing, nothing more, nothing changed."""
-    space = adopted.model["name"]
-
-    def known(found: list[Object]) -> dict[Any, Object]:
-        return {(*key(o), meta(o).get("namespace", space)): normal(o, space) for o in found}
-
-    wanted, got = known(objects), known(rendering(adopted))
-    if ("Namespace", space, space) not in wanted:
-        got.pop(("Namespace", space, space))
-    assert got.keys() == wanted.keys()
-    for name, obj in wanted.items():
-        assert got[name] == obj, name
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -25,7 +25,7 @@ from lateen.render import render
 
 MANIFESTS = "manifests.yaml"
 _DELETE = {"$patch": "delete"}
-_HOISTED = ("security", "identity", "availability", "rollout", "resources", "replicas", "health", "ports", "command", "args")
+_HOISTED = ("security", "identity", "availability", "rollout", "resources", "replicas", "health", "ports")
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from lateen.kube import defaults
 from lateen.kube.meta import Object, edit, meta
 
 _SERVER = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp")
+_LABELS = ("lateen.dev/app", "kubernetes.io/metadata.name")
 _NOTES = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision", "lateen.dev/app")
 _NOTE_STARTS = (
     "pv.kubernetes.io/",
@@ -77,13 +78,16 @@ def cleaned(obj: Object, namespace: str) -> Object:
         metadata["annotations"] = notes
     else:
         metadata.pop("annotations", None)
+    if isinstance(metadata.get("labels"), dict):
+        metadata["labels"] = {k: v for k, v in metadata["labels"].items() if k not in _LABELS}
     if result.get("kind") not in _CLUSTER_WIDE:
         metadata.setdefault("namespace", namespace)
     result["metadata"] = metadata
     spec = result.get("spec")
     if isinstance(spec, dict):
         _unassign(str(result.get("kind")), spec)
-    result.pop("data" if result.get("data") is None else "", None)
+    if result.get("kind") == "Namespace" and not spec:
+        result.pop("spec", None)
     return result
 
 

@@ -55,7 +55,10 @@ def _guess(workload: Object, objects: Mapping[Key, Object]) -> Guess:
     guess.pairs[kind, f"{name}-*" if kind == "Job" else name] = (kind, name)
     if reached is not None and ports:
         guess.pairs["Service", name] = key(reached)
+    if ports:
+        _public(name, ports, objects)
     fields |= _storage(workload, template, objects)
+    fields |= _config(name, template, objects)
     fields |= _scale(guess, workload, objects)
     if kind in ("Job", "CronJob"):
         fields |= _job(spec, kind)
@@ -105,6 +108,33 @@ def _storage(workload: Object, template: Object, objects: Mapping[Key, Object]) 
         elif path and (volume.get("emptyDir") or {}).get("sizeLimit"):
             result[path] = {"size": str(volume["emptyDir"]["sizeLimit"]), "ephemeral": True}
     return {"storage": {p: s for p, s in result.items() if s.get("size")}}
+
+
+def _public(name: str, ports: dict[str, Any], objects: Mapping[Key, Object]) -> None:
+    """Mark the ports of the load balancer that lateen puts beside a Service."""
+    balancer = objects.get(("Service", f"{name}-public"))
+    if balancer is None or balancer["spec"].get("type") != "LoadBalancer":
+        return
+    for port in balancer["spec"].get("ports") or ():
+        if (found := ports.get(str(port.get("name")))) is not None:
+            ports[port["name"]] = {**(found if isinstance(found, dict) else {"port": found}), "public": True}
+
+
+def _config(name: str, template: Object, objects: Mapping[Key, Object]) -> dict[str, Any]:
+    """Configuration files, where a ConfigMap is named and mounted as lateen does it: after its content, a file each."""
+    volume: Object = next((v for v in template["spec"].get("volumes") or () if v["name"] == "config"), {})
+    source = volume.get("configMap") or {}
+    found = objects.get(("ConfigMap", str(source.get("name"))))
+    if found is None or not re.fullmatch(rf"{name}-config-[0-9a-f]{{10}}", str(source.get("name"))):
+        return {}
+    modes = {i["path"]: i.get("mode", 0o644) for i in source.get("items") or ()}
+    mounts = [m for m in template["spec"]["containers"][0].get("volumeMounts") or () if m["name"] == "config" and "subPath" in m]
+    files = {
+        m["mountPath"]: {"content": found["data"][m["subPath"]], "mode": f"{modes.get(m['subPath'], 0o444):04o}"}
+        for m in mounts
+        if m["subPath"] in (found.get("data") or {})
+    }
+    return {"config": {p: f if f["mode"] != "0444" else {"content": f["content"]} for p, f in files.items()}}
 
 
 def _claim(spec: Mapping[str, Any]) -> dict[str, Any]:
