@@ -177,7 +177,9 @@ class Access:
 
 @dataclass(slots=True, kw_only=True)
 class Backend:
-    """What verbs work on. ``list_cache``: prefix -> (the revision that last changed it, its items' bytes);
+    """What verbs work on. ``converted``: what conversion webhooks made, by uid, revision and version.
+
+    ``list_cache``: prefix -> (the revision that last changed it, its items' bytes);
     ``account_admission``: pods need a ServiceAccount and get its token (boot turns it on, see ``admission.accounts``).
     ``remotes``: extension API servers; ``front_proxy`` is our certificate towards them. ``gate``: what users
     configured to be asked about writes."""
@@ -195,6 +197,7 @@ class Backend:
     front_proxy: Trust
     gate: Gate = field(init=False)
     locks: KeyLocks = field(default_factory=KeyLocks)
+    converted: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     list_cache: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
     def served(self, group: str, version: str, plural: str) -> Served:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from lateen.cluster.api.tables.base import Column
 from lateen.kube.meta import Object
 from lateen.kube.resources import Resource
 from lateen.kube.schemas import SchemaNode
 from lateen.kube.validation.errors import FieldError
+
+if TYPE_CHECKING:
+    from lateen.cluster.api.outward.post import Place
 
 Convert = Callable[[Object], Object]
 Validate = Callable[[Object, Object | None], Iterable[FieldError]]
@@ -30,7 +34,8 @@ class Served:
     """One resource in one served version. ``collection`` is its place in storage.
 
     ``converts`` says whether stored objects differ from served ones; ``node`` is a custom
-    resource's type (built-in ones come from ``kube.schemas``), ``validate`` its validation, ``columns`` its printer columns.
+    resource's type (built-in ones come from ``kube.schemas``), ``validate`` its validation, ``columns`` its printer columns. With a
+    ``webhook`` only that can convert (``converting``).
     """
 
     resource: Resource
@@ -48,6 +53,7 @@ class Served:
     deprecation: str = ""
     list_kind_name: str = ""
     terminating: bool = False
+    webhook: Place | None = None
 
     @property
     def id(self) -> str:

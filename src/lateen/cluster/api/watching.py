@@ -7,7 +7,7 @@ task on the server's clock, not from a timer per stream.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -17,7 +17,7 @@ from lateen.client.seam import WatchEvent
 from lateen.cluster.api import statuses
 from lateen.cluster.api.registry import Served
 from lateen.cluster.storage.seam import Event, Record, Storage, Watch
-from lateen.errors import CompactedError
+from lateen.errors import ApiError, CompactedError
 from lateen.kube.meta import Object
 
 Matcher = Callable[[Object], bool]
@@ -78,6 +78,9 @@ def _last_seen(event: Event) -> Object:
     return {**old, "metadata": {**old["metadata"], "resourceVersion": str(event.record.revision)}}
 
 
+Convert = Callable[[Sequence[Object]], Awaitable[list[Object]]]
+
+
 class WatchStream:
     """One client's watch. Iterate ``batches`` (or ``events`` in process); closing it releases the storage watch."""
 
@@ -92,9 +95,10 @@ class WatchStream:
         wanted: Matcher | None,
         bookmarks: bool,
         seconds: float | None,
+        convert: Convert,
     ) -> None:
         self._streams, self._served, self._storage, self._watch, self._wanted = streams, served, storage, watch, wanted
-        self._first, self._bookmarks = first, bookmarks
+        self._first, self._bookmarks, self._convert = first, bookmarks, convert
         self.shape: Callable[[Item], Item] | None = None  # what the client's accepted form makes of each item
         self._waiting: asyncio.Timeout | None = None
         now = streams.clock.monotonic()
@@ -107,7 +111,7 @@ class WatchStream:
         """Lists of items, in order; ends at the timeout or with the server. Falling behind ends with an ERROR item (410)."""
         try:
             if self._first:
-                yield self._shaped(self._first)
+                yield await self._shaped(self._first)
                 self._first = ()
             while not self._closed:
                 try:
@@ -116,6 +120,9 @@ class WatchStream:
                     return
                 except CompactedError:
                     yield [Item("ERROR", None, statuses.expired("The resourceVersion for the provided watch is too old.").status)]
+                    return
+                except ApiError as error:  # a conversion webhook failed
+                    yield [Item("ERROR", None, dict(error.status))]
                     return
                 if batch:
                     yield batch
@@ -129,29 +136,30 @@ class WatchStream:
             async with asyncio.timeout(None) as self._waiting:
                 events = await anext(self._watch.__aiter__())
         except TimeoutError:
-            return self._due()
+            return await self._due()
         finally:
             self._waiting = None
         wanted = self._wanted
         if wanted is None and self.shape is None and not self._served.converts:
             return [Item(e.type, e.record) for e in events]
-        return self._shaped(item for e in events if (item := transition(e, wanted)) is not None)
+        return await self._shaped(item for e in events if (item := transition(e, wanted)) is not None)
 
-    def _shaped(self, items: Iterable[Item]) -> list[Item]:
+    async def _shaped(self, items: Iterable[Item]) -> list[Item]:
         found = list(items)
         if self._served.converts:
-            convert = self._served.from_storage
-            found = [i if i.type in ("BOOKMARK", "ERROR") else Item(i.type, None, convert(i.object())) for i in found]
+            changed = [i for i in found if i.type not in ("BOOKMARK", "ERROR")]
+            forms = iter(await self._convert([i.object() for i in changed]))
+            found = [i if i.type in ("BOOKMARK", "ERROR") else Item(i.type, None, next(forms)) for i in found]
         if self.shape is not None:
             found = [i if i.type == "ERROR" else self.shape(i) for i in found]
         return found
 
-    def _due(self) -> list[Item]:
+    async def _due(self) -> list[Item]:
         now = self._streams.clock.monotonic()
         if not self._bookmarks or now < self._next_bookmark:
             return []
         self._next_bookmark = now + BOOKMARK_SECONDS
-        return self._shaped([bookmark(self._served, self._storage.revision)])
+        return await self._shaped([bookmark(self._served, self._storage.revision)])
 
     def tick(self, now: float) -> None:
         """Called each second: interrupt the wait when a bookmark or the timeout is due."""

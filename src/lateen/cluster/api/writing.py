@@ -15,6 +15,7 @@ from lateen.cluster.api import metadata, ownership, shape, statuses
 from lateen.cluster.api.admission import admit_create, admit_update, namespaces, quotas
 from lateen.cluster.api.admission.accounts import await_account
 from lateen.cluster.api.call import Answer, Backend, Call
+from lateen.cluster.api.converting import served_form, stored_form
 from lateen.cluster.api.dynamic.writes import mutated_change, mutated_new, validated_change, validated_new
 from lateen.cluster.api.ownership import Own
 from lateen.cluster.api.registry import Served
@@ -76,13 +77,14 @@ async def _store_new(backend: Backend, call: Call, obj: Object) -> Answer:
     key = served.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
     if call.dry_run and backend.storage.get(key) is not None:
         raise KeyExistsError(key)
+    form = await stored_form(backend, served, obj) if served.converts else obj
     strategy.reserve(backend, call, obj, None)
     if call.dry_run:
         strategy.release(backend, obj, None)
         return Answer(status=201, obj=obj)
     with outcome(lambda: strategy.stored(backend, obj, None), lambda: strategy.release(backend, obj, None)):
-        record = await backend.storage.create(key, served.to_storage(obj))
-    return answer(served, record, status=201)
+        record = await backend.storage.create(key, form)
+    return await answer(backend, served, record, status=201)
 
 
 def _nothing() -> None:
@@ -103,10 +105,10 @@ def outcome(happened: Callable[[], None], failed: Callable[[], None]) -> Iterato
     happened()
 
 
-def answer(served: Served, record: Record, *, status: int = 200) -> Answer:
+async def answer(backend: Backend, served: Served, record: Record, *, status: int = 200) -> Answer:
     """The stored record as this version serves it."""
     if served.converts:
-        return Answer(status=status, obj=served.from_storage(record.obj))
+        return Answer(status=status, obj=await served_form(backend, served, record.obj))
     return Answer(status=status, record=record)
 
 
@@ -126,7 +128,7 @@ async def change_held(
 ) -> Answer:
     """``change_object`` for a caller that holds the key and read ``record``. ``fresh``: what ``change`` answers shares nothing."""
     served = call.served
-    old = served.from_storage(record.obj)
+    old = await served_form(backend, served, record.obj) if served.converts else record.obj
     new = change(old)
     if call.path.subresource in _STATUS:  # the rest of the object will be the stored one's
         new = {k: v for k, v in new.items() if k in ("kind", "apiVersion", "metadata", "status")}
@@ -135,23 +137,24 @@ async def change_held(
     _check_revision(call, new, record)
     new = await _settle(backend, call, new, old, own)
     if metadata.same_but_bookkeeping(new, old) and not ownership.changed(new, old):
-        return answer(served, record)
+        return await answer(backend, served, record)
     if _finished(new, strategy_for(served)) and not call.dry_run:
-        return await remove(backend, served, record, last=served.to_storage(new))
+        return await remove(backend, served, record, last=await stored_form(backend, served, new))
     async with quotas.within(backend, call, new, old):
         return await _store_changed(backend, call, record, new, old)
 
 
 async def _store_changed(backend: Backend, call: Call, record: Record, new: Object, old: Object) -> Answer:
     served, strategy = call.served, strategy_for(call.served)
+    form = await stored_form(backend, served, new) if served.converts else new
     strategy.reserve(backend, call, new, old)
     if call.dry_run:
         strategy.release(backend, new, old)
         new["metadata"]["resourceVersion"] = str(record.revision)
         return Answer(obj=new)
     with outcome(lambda: strategy.stored(backend, new, old), lambda: strategy.release(backend, new, old)):
-        stored = await backend.storage.update(record.key, served.to_storage(new), expect=record.revision)
-    return answer(served, stored)
+        stored = await backend.storage.update(record.key, form, expect=record.revision)
+    return await answer(backend, served, stored)
 
 
 def _check_revision(call: Call, new: Object, record: Record) -> None:
@@ -254,4 +257,4 @@ async def remove(backend: Backend, served: Served, record: Record, *, last: Obje
     """Take the record out of storage; the DELETED event carries ``last`` (default: as it was)."""
     with outcome(lambda: strategy_for(served).removed(backend, record.obj), _nothing):
         gone = await backend.storage.delete(record.key, expect=record.revision, obj=last)
-    return answer(served, gone)
+    return await answer(backend, served, gone)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from lateen.cluster.api.crd.rules import absent, compile_rules
+from lateen.cluster.api.outward.post import Place, place_of
 from lateen.cluster.api.registry import Served, Validate
 from lateen.cluster.api.tables.custom import custom_columns
 from lateen.kube.meta import Object, set_condition
@@ -15,6 +16,7 @@ from lateen.kube.schemas import from_openapi
 from lateen.kube.validation.custom import custom_rule
 from lateen.kube.validation.errors import FieldError, invalid, required
 
+_CONVERSION_SECONDS = 30.0
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 
 
@@ -41,6 +43,7 @@ def faults(crd: Object) -> Iterator[FieldError]:
         yield required("spec.scope")
     if sum(bool(v.get("storage")) for v in versions) != 1:
         yield invalid("spec.versions", [v.get("name") for v in versions], "must have exactly one version marked as storage version")
+    yield from _conversion_faults(spec)
     for i, version in enumerate(versions):
         yield from _version_faults(version, f"spec.versions[{i}]")
 
@@ -135,8 +138,35 @@ def _served(crd: Object, version: Object, stored: str, single: bool) -> Served:
         selectable=tuple(f["jsonPath"].lstrip(".") for f in version.get("selectableFields") or ()),
         deprecation=_deprecation(resource, version),
         list_kind_name=str(names.get("listKind") or ""),
+        webhook=webhook_of(spec),
         terminating=bool(crd["metadata"].get("deletionTimestamp")),
     )
+
+
+def webhook_of(spec: Object) -> Place | None:
+    """What converts between versions, None for nothing but the version's name."""
+    conversion = spec.get("conversion") or {}
+    if conversion.get("strategy") != "Webhook" or len(spec["versions"]) == 1:
+        return None
+    return place_of((conversion.get("webhook") or {}).get("clientConfig") or {}, _CONVERSION_SECONDS)
+
+
+def _conversion_faults(spec: Object) -> Iterator[FieldError]:
+    conversion = spec.get("conversion") or {}
+    strategy, webhook = conversion.get("strategy"), conversion.get("webhook") or {}
+    if strategy not in ("None", "Webhook"):
+        words = 'supported values: "None", "Webhook"'
+        yield FieldError("FieldValueNotSupported", "spec.conversion.strategy", words, strategy)
+    elif strategy == "Webhook":
+        client = webhook.get("clientConfig") or {}
+        if (client.get("url") is None) == (client.get("service") is None):
+            yield required("spec.conversion.webhook.clientConfig", "exactly one of url or service is required")
+        if "v1" not in (webhook.get("conversionReviewVersions") or ()):
+            yield invalid(
+                "spec.conversion.webhook.conversionReviewVersions",
+                webhook.get("conversionReviewVersions") or [],
+                "must include at least one of v1, v1beta1",
+            )
 
 
 def _validation(schema: Mapping[str, Any], name: str) -> Validate:

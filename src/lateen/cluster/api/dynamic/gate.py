@@ -106,7 +106,7 @@ class Gate:
         return found or None
 
     def _choose(self, served: Served, subresource: str, operation: str) -> Concerned:
-        others = [s for s in self._backend.registry if s.collection == served.collection and s is not served]
+        others = [s for s in self._backend.registry if s.collection == served.collection and s is not served and s.webhook is None]
 
         def version(rules: Rules) -> Served | None:
             return rules.version_for(served, others, subresource=subresource, operation=operation)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lateen.cluster.api.cel.environment import CelError, Program, compiled
 from lateen.cluster.api.dynamic.match import Rules, rules_of
-from lateen.cluster.api.outward.targets import ServicePort
+from lateen.cluster.api.outward.post import Place, place_of
 from lateen.kube.meta import Object
 
 CONDITION_VARIABLES = ("object", "oldObject", "request", "authorizer")
@@ -25,26 +25,15 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """One webhook. Exactly one of ``target`` and ``url`` says where it is."""
+    """One webhook."""
 
     name: str
     rules: Rules
-    target: ServicePort | None
-    url: str
-    path: str
-    bundle: str
+    place: Place
     ignores_failure: bool
-    timeout: float
     side_effects: bool
     again: bool
     conditions: tuple[Condition, ...]
-
-    @property
-    def place(self) -> str:
-        """Where it is, for people."""
-        if self.target is None:
-            return self.url
-        return f"https://{self.target.host}:{self.target.port}{self.path}?timeout={self.timeout:g}s"
 
 
 def hooks_of(configurations: Iterable[Object]) -> list[Hook]:
@@ -55,26 +44,16 @@ def hooks_of(configurations: Iterable[Object]) -> list[Hook]:
 
 def _hooks(configuration: Object) -> Iterator[Hook]:
     for found in configuration.get("webhooks") or ():
-        client = found.get("clientConfig") or {}
-        service = client.get("service")
         timeout = found.get("timeoutSeconds")
         yield Hook(
             name=str(found.get("name")),
             rules=rules_of(found, found.get("rules") or ()),
-            target=_target(service) if service else None,
-            url=str(client.get("url") or ""),
-            path="/" + str((service or {}).get("path") or "").lstrip("/"),
-            bundle=str(client.get("caBundle") or ""),
+            place=place_of(found.get("clientConfig") or {}, float(10 if timeout is None else timeout)),
             ignores_failure=found.get("failurePolicy") == "Ignore",
-            timeout=float(10 if timeout is None else timeout),
             side_effects=found.get("sideEffects") not in ("None", "NoneOnDryRun"),
             again=found.get("reinvocationPolicy") == "IfNeeded",
             conditions=conditions_of(found, CONDITION_VARIABLES),
         )
-
-
-def _target(service: Mapping[str, Any]) -> ServicePort:
-    return ServicePort(str(service.get("namespace")), str(service.get("name")), int(service.get("port") or 443))
 
 
 def conditions_of(spec: Mapping[str, Any], variables: tuple[str, ...]) -> tuple[Condition, ...]:

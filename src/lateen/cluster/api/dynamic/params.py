@@ -23,6 +23,8 @@ def params_of(backend: Backend, policy: Policy, binding: Binding, namespace: str
     if served is None:
         gvk = f"{version}, Kind={kind}"
         raise LookupError(f"failed to configure policy: failed to find resource referenced by paramKind: '{gvk}'")
+    if served.webhook is not None and served.resource != served.stored:
+        raise LookupError(f"failed to configure policy: {version}, Kind={kind} is not the version that is stored")
     place = str(ref.get("namespace") or namespace) if served.resource.namespaced else ""
     if served.resource.namespaced and not place:
         raise LookupError(

@@ -12,6 +12,7 @@ from lateen.cluster.api import shape
 from lateen.cluster.api.admission import admit_create
 from lateen.cluster.api.bodies import decode
 from lateen.cluster.api.call import Backend, Call
+from lateen.cluster.api.converting import served_form
 from lateen.cluster.api.dynamic.attributes import CONNECT, CREATE, DELETE, UPDATE, Attributes
 from lateen.cluster.api.dynamic.gate import Concerned, attributes_of
 from lateen.kube.meta import Object
@@ -83,7 +84,9 @@ async def deleted(backend: Backend, call: Call, old: Object) -> None:
     """ApiError when somebody refuses that the object goes. An eviction was asked about as such."""
     concerned = backend.gate.concerned(call, DELETE) if call.path.subresource == "" else None
     if concerned is not None:
-        attributes = attributes_of(call, DELETE, None, call.served.from_storage(old), name=str(old["metadata"]["name"]))
+        attributes = attributes_of(
+            call, DELETE, None, await served_form(backend, call.served, old), name=str(old["metadata"]["name"])
+        )
         await backend.gate.refuse_or_pass(call, concerned, attributes)
 
 

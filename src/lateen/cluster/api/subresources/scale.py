@@ -9,6 +9,7 @@ from typing import Any
 from lateen.cluster.api import statuses
 from lateen.cluster.api.bodies import decode
 from lateen.cluster.api.call import Answer, Backend, Call
+from lateen.cluster.api.converting import served_form
 from lateen.cluster.api.tables.base import dig, selector_text
 from lateen.cluster.api.verbs.patch import apply_patch
 from lateen.cluster.api.writing import change_object
@@ -63,7 +64,7 @@ async def get(backend: Backend, call: Call) -> Answer:
     record = backend.storage.get(call.key)
     if record is None:
         raise statuses.not_found(call.served.resource, call.name)
-    return Answer(obj=scale_of(_paths(call), call.served.from_storage(record.obj)))
+    return Answer(obj=scale_of(_paths(call), await served_form(backend, call.served, record.obj)))
 
 
 async def update(backend: Backend, call: Call) -> Answer:

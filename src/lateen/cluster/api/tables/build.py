@@ -33,7 +33,7 @@ def table(
     columns = columns_for(served)
     rows = []
     for obj in objects:
-        stored = served.to_storage(obj) if served.converts else obj  # columns read the stored version
+        stored = served.to_storage(obj) if served.converts and not served.custom else obj  # columns read the stored version
         row: dict[str, Any] = {"cells": [c.cell(stored, now) for c in columns]}
         if include == "Object":
             row["object"] = obj

@@ -75,14 +75,14 @@ async def delete_key(backend: Backend, call: Call, key: str, options: DeleteOpti
             await deleted(backend, call, record.obj)
         marked = mark(call.served, record.obj, options, backend.clock.now())
         if call.dry_run:
-            return _finished(call.served, record)
+            return await _finished(backend, call.served, record)
         if marked is None:
-            return _finished(call.served, (await _remove(backend, call.served, record)))
+            return await _finished(backend, call.served, await _remove(backend, call.served, record))
         if marked == record.obj:
-            return answer(call.served, record)
+            return await answer(backend, call.served, record)
         with outcome(lambda: strategy_for(call.served).stored(backend, marked, record.obj), lambda: None):
             stored = await backend.storage.update(key, marked, expect=record.revision)
-        return answer(call.served, stored)
+        return await answer(backend, call.served, stored)
 
 
 async def _remove(backend: Backend, served: Served, record: Record) -> Record:
@@ -90,9 +90,9 @@ async def _remove(backend: Backend, served: Served, record: Record) -> Record:
     return record
 
 
-def _finished(served: Served, record: Record) -> Answer:
+async def _finished(backend: Backend, served: Served, record: Record) -> Answer:
     if strategy_for(served).returns_object:
-        return answer(served, record)
+        return await answer(backend, served, record)
     meta = record.obj["metadata"]
     return Answer(obj=statuses.success(served.resource, meta["name"], meta.get("uid", "")))
 

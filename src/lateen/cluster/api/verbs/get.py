@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Answer, Backend, Call
+from lateen.cluster.api.converting import served_form
 
 
 async def get(backend: Backend, call: Call) -> Answer:
@@ -14,7 +15,7 @@ async def get(backend: Backend, call: Call) -> Answer:
     if record is None:
         raise statuses.not_found(call.served.resource, call.name)
     if call.served.converts:
-        return Answer(obj=call.served.from_storage(record.obj))
+        return Answer(obj=await served_form(backend, call.served, record.obj))
     return Answer(record=record)
 
 

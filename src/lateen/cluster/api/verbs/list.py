@@ -7,6 +7,7 @@ from typing import Any
 
 from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Answer, Backend, Call, ListBody
+from lateen.cluster.api.converting import served_forms
 from lateen.cluster.api.reading import Continue, Matcher, matcher, parse_continue, revision_option
 from lateen.cluster.api.registry import Served
 from lateen.cluster.storage.seam import Page, Record, Revision
@@ -29,7 +30,7 @@ async def list_(backend: Backend, call: Call) -> Answer:
     records = found.records
     head = list_head(call.served, found)
     if call.served.converts:
-        items = [call.served.from_storage(r.obj) for r in records]
+        items = await served_forms(backend, call.served, [r.obj for r in records])
         return Answer(obj={**head, "items": items})
     if found.whole:
         prefix = call.served.prefix(call.namespace)

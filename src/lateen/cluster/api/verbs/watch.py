@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from lateen.cluster.api import statuses
 from lateen.cluster.api.call import Answer, Backend, Call
+from lateen.cluster.api.converting import served_forms
 from lateen.cluster.api.reading import matcher, revision_option
 from lateen.cluster.api.watching import Item, Matcher, WatchStream, bookmark
 from lateen.cluster.storage.seam import Revision
@@ -33,6 +35,7 @@ async def watch(backend: Backend, call: Call) -> Answer:
         wanted=wanted,
         bookmarks=call.flag("allowWatchBookmarks"),
         seconds=_seconds(call),
+        convert=partial(served_forms, backend, call.served),
     )
     return Answer(watch=stream)
 
