@@ -136,3 +136,15 @@ def test_a_score_file_is_an_application_file(tmp_path: Path) -> None:
 def test_neither_sources_nor_live() -> None:
     assert "name either sources or --live" in lateen("adopt", code=2).stderr
     assert "which namespace?" in lateen("adopt", "--live", code=2).stderr
+
+
+def test_paths_move_with_the_file_and_compose_files_are_checked(tmp_path: Path) -> None:
+    compose = "services: {a: {build: ./a, configs: [c], secrets: [s]}}\nconfigs: {c: {file: c.conf}}\nsecrets: {s: {file: ./key}}\n"
+    put(tmp_path / "in", {"compose.yaml": compose, "c.conf": "c", "a/main.py": "", "key": "k"})
+    lateen("adopt", str(tmp_path / "in"), "--to", str(tmp_path / "out"))
+    service = yaml.safe_load((tmp_path / "out/lateen.yaml").read_text())["services"]["a"]
+    assert service["build"] == {"context": "../in/a"}
+    assert service["config"]["/c"]["source"] == "../in/c.conf"
+    assert service["secrets"]["/run/secrets/s"]["from"] == "file:../in/key"
+    findings = lateen("check", str(tmp_path / "in/compose.yaml"), "-o", "json").stdout
+    assert "compose.yaml" in findings

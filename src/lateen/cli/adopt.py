@@ -47,7 +47,7 @@ def adopt(
     if live:
         adopted = run(_live(namespace, how={"name": name, "context": context, "kubeconfig": kubeconfig}))
     else:
-        adopted = _sources(paths or [], app=app, namespace=namespace, values=values or [], profiles=profiles or [])
+        adopted = _sources(paths or [], app=app, namespace=namespace, values=values or [], profiles=profiles or [], to=to)
     written = _write(Path(to), adopted, force=force) if to else []
     _print(adopted, written, output)
 
@@ -66,7 +66,7 @@ async def _live(namespace: str, *, how: dict[str, str]) -> Adopted:
     return result
 
 
-def _sources(paths: list[str], *, app: str, namespace: str, values: list[Path], profiles: list[str]) -> Adopted:
+def _sources(paths: list[str], *, app: str, namespace: str, values: list[Path], profiles: list[str], to: str) -> Adopted:
     from lateen.adopt.manifests.app import Adopted
     from lateen.cli import formats
     from lateen.kube.yamltext import plain
@@ -78,8 +78,33 @@ def _sources(paths: list[str], *, app: str, namespace: str, values: list[Path], 
     if imported := formats.imported(files, profiles=profiles):
         model = plain(imported.tree) | ({"name": app} if app else {})
         load([imported.tree])  # its faults point into the source
+        if to:
+            _rebase(model, files[0].absolute().parent, Path(to).absolute())
         return Adopted(model, dict(imported.files), list(imported.losses))
     return _manifests(paths, app=app, namespace=namespace, values=values)
+
+
+def _rebase(model: dict[str, Any], source: Path, target: Path) -> None:
+    """Relative paths start from the application file: move them along with it."""
+    import os
+
+    def moved(path: str) -> str:
+        return path if Path(path).is_absolute() else os.path.relpath(source / path, target)
+
+    if source == target:
+        return
+    for service in model["services"].values():
+        build = service.get("build")
+        if isinstance(build, str):
+            service["build"] = moved(build)
+        elif build:
+            build["context"] = moved(build.get("context", "."))
+        for file in (service.get("config") or {}).values():
+            if "source" in file:
+                file["source"] = moved(file["source"])
+        for secret in (service.get("secrets") or {}).values():
+            if secret["from"].startswith("file:"):
+                secret["from"] = f"file:{moved(secret['from'][5:])}"
 
 
 def _manifests(paths: list[str], *, app: str, namespace: str, values: list[Path]) -> Adopted:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lateen.adopt.compose.names import is_compose
 from lateen.check.reading import Read, read
 from lateen.errors import FailedError, InputError
 from lateen.kube.yamltext import Source
@@ -42,7 +43,7 @@ class Gather:
             read(Source("<stdin>", sys.stdin.read()), self.found)
         elif path.is_dir():
             self._folder(path)
-        elif path.name in MODELS:
+        elif path.name in MODELS or is_compose(path.name):
             self._application(path)
         else:
             self._file(path)

@@ -199,3 +199,31 @@ def test_the_name_comes_from_the_folder_where_nothing_says_it() -> None:
     assert model("services: {a: {image: x}}")["name"] == "my-folder"
     assert model("services: {a: {image: x}}", COMPOSE_PROJECT_NAME="p")["name"] == "p"
     assert model("name: n\nservices: {a: {image: x}}", COMPOSE_PROJECT_NAME="p")["name"] == "n"
+
+
+def test_ports_and_calls_are_found_where_ports_do_not_say_them() -> None:
+    text = """
+    services:
+      proxy: {image: nginx, volumes: ['./proxy.conf:/etc/nginx/nginx.conf'], environment: {NAME_OF: back}}
+      back: {build: ./back, environment: {DB_HOST: db, MYSQL_DATABASE: proxy, SELF: 'http://back:9'}}
+      db: {image: x}
+      other: {build: ./exposed, depends_on: [db]}
+    """
+    files = {
+        "proxy.conf": b"proxy_pass http://back:8000/;",
+        "back/main.go": b"",
+        "exposed/Dockerfile": b"FROM x\nEXPOSE 81 $PORT 82/tcp\n",
+    }
+    found = imported(text, files=files)
+    services = plain(found.tree)["services"]
+    assert services["back"]["ports"] == {"http": {"port": 8000}}
+    assert services["proxy"]["needs"] == {"back": {"order": "none"}}
+    assert "needs" not in services["back"]
+    assert [p["port"] for p in services["other"]["ports"].values()] == [81, 82]
+    assert [loss.what for loss in found.losses] == ["services.other.depends_on: db"]
+
+
+def test_volumes_inside_a_folder_of_source_are_left_out_with_it() -> None:
+    found = imported("services: {a: {build: ./web, volumes: ['./web:/app', /app/node_modules, /cache]}}")
+    assert list(plain(found.tree)["services"]["a"]["storage"]) == ["/cache"]
+    assert len(found.losses) == 2

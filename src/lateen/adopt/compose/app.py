@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lateen.adopt.compose import fields, merge
+from lateen.adopt.compose import calls, fields, merge
 from lateen.adopt.compose.interpolate import env_file, interpolated
 from lateen.adopt.compose.mounts import Shared
 from lateen.adopt.compose.service import DEFAULTS, Around, service
-from lateen.adopt.compose.values import items, mapping, pairs, text, truth
+from lateen.adopt.compose.values import items, mapping, text, truth
 from lateen.adopt.nodes import Imported, Loss, made
 from lateen.adopt.world import World
 from lateen.kube.yamltext import Node, Source, documents, fault
@@ -131,9 +131,9 @@ class _Found:
 
 
 def _services(tree: Node, chosen: dict[str, Node], names: dict[str, str], world: World, losses: list[Loss]) -> _Found:
-    calls, found = _calls(chosen), _Found()
+    found = _Found()
     shared = Shared({v: (names[n], p) for v, (n, p) in Shared.of(chosen).owner.items()})
-    around = Around(tree, names, calls, _jobs(chosen), shared, world)
+    around = Around(tree, names, calls.called(chosen, tree, world), _jobs(chosen), shared, world)
     for name, node in chosen.items():
         one = service(name, node, around)
         losses += one.losses
@@ -143,7 +143,7 @@ def _services(tree: Node, chosen: dict[str, Node], names: dict[str, str], world:
                 Loss(str(node.key or node.mark), f"the name {name}", f"no name of a Service; it is reached as {names[name]}")
             )
         found.services[names[name]] = replace(made(one.fields, node), key=node.key)
-    _needs(found.services, chosen, names, losses)
+    _needs(found.services, chosen, around, losses)
     for name, node in chosen.items():
         if (extension := node.get("x-lateen")) is not None and extension.data is not None:
             own = found.services[names[name]]
@@ -168,36 +168,8 @@ def _jobs(services: dict[str, Node]) -> frozenset[str]:
     return frozenset(n for n, d in waits if isinstance(d.data, dict) and text(d.get("condition")) == _FINISHED)
 
 
-def _texts(node: Node) -> Iterable[str]:
-    for _, value in pairs(node.get("environment")):
-        yield value.text if not isinstance(value.data, str) else value.data
-    for field in ("command", "entrypoint"):
-        yield from (text(n) for n in items(node.get(field)))
-
-
-def _calls(services: dict[str, Node]) -> dict[str, dict[int, str]]:
-    """The ports by which services call each other, as far as variables and commands tell, and what they speak."""
-    if not services:
-        return {}
-    pattern = re.compile(rf"(?:(\w+)://)?(?:[^\s/@,]*@)?\b({'|'.join(map(re.escape, services))}):(\d{{2,5}})\b")
-    found: dict[str, dict[int, str]] = {}
-    for name, node in services.items():
-        for value in _texts(node):
-            for scheme, called, port in pattern.findall(value):
-                if called != name and 0 < int(port) < 65536:
-                    spoken = {"http": "http", "grpc": "grpc", "ws": "http", "https": "tls"}.get(scheme, "")
-                    known = found.setdefault(called, {})
-                    known[int(port)] = known.get(int(port)) or spoken
-    return found
-
-
-def _mentioned(node: Node, services: Iterable[str]) -> list[str]:
-    """Services whose name stands as a host in a variable or the command."""
-    values = list(_texts(node))
-    return [n for n in services if any(re.search(rf"(?:^|//|@|,){re.escape(n)}(?::\d|/|$|,)", v) for v in values)]
-
-
-def _needs(made_services: dict[str, Node], chosen: dict[str, Node], names: dict[str, str], losses: list[Loss]) -> None:
+def _needs(made_services: dict[str, Node], chosen: dict[str, Node], around: Around, losses: list[Loss]) -> None:
+    names = around.names
     for name, node in chosen.items():
         own, needs = names[name], {}
         for other, how in _dependencies(node).items():
@@ -217,7 +189,7 @@ def _needs(made_services: dict[str, Node], chosen: dict[str, Node], names: dict[
                 losses.append(Loss(str(how.key or how.mark), f"services.{own}.depends_on: {other}", why))
                 continue
             needs[names[other]] = made({}, how)
-        for other in _mentioned(node, chosen):
+        for other in calls.mentioned(node, chosen, around.tree, around.world):
             if other != name and names[other] not in needs and made_services[names[other]].get("ports") is not None:
                 needs[names[other]] = made({"order": "none"}, node)
         if needs:

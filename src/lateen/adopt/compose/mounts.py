@@ -35,6 +35,8 @@ class Mounts:
     claims: dict[str, str] = field(default_factory=dict)
     losses: list[Loss] = field(default_factory=list)
     keeps: bool = False
+    hidden: list[str] = field(default_factory=list)
+    """Where folders would be mounted that the image holds."""
 
     def lose(self, node: Node, what: str, why: str) -> None:
         """Record what is not carried."""
@@ -88,6 +90,8 @@ def mounts(name: str, service: Node, tree: Node, shared: Shared, world: World) -
     for node in items(service.get("tmpfs")):
         path = _path(text(node).partition(":")[0], node)
         result.storage[path] = made({"size": SIZE, "ephemeral": True}, node)
+    for path in [p for p, s in result.storage.items() if _anonymous(s) and any(p.startswith(h + "/") for h in result.hidden)]:
+        result.lose(result.storage.pop(path), path, "it keeps the image's own files from a folder that is not mounted here")
     _configs(result, service, tree)
     _secrets(result, service, tree, world)
     return result
@@ -103,6 +107,10 @@ def _volume(result: Mounts, node: Node, service: Node, tree: Node, shared: Share
         _named(result, node, tree, shared, source, path, read_only=read_only)
     else:
         result.lose(node, f"{kind} {source} at {path}", "only volumes, binds and tmpfs are carried")
+
+
+def _anonymous(storage: Node) -> bool:
+    return "ephemeral" in storage.data
 
 
 def _tmpfs_size(node: Node) -> str:
@@ -138,6 +146,7 @@ def _bind(result: Mounts, node: Node, service: Node, source: str, path: str, wor
     if world.read(source) is not None:
         result.config[path] = made({"source": source}, node)
     elif context and (context == "." or inside == context or inside.startswith(context + "/")):
+        result.hidden.append(path)
         result.lose(node, f"{source} at {path}", "the image is built from it and holds it; build again for a change")
     elif (found := world.files(source)) is None:
         result.lose(
