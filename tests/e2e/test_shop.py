@@ -49,6 +49,17 @@ def test_up_again_changes_nothing(lateen: Lateen, url: str) -> None:
     assert {verb: n for verb, n in changes.items() if n and verb != "unchanged"} == {}
 
 
+def test_a_dry_run_says_what_an_up_would_change(lateen: Lateen, url: str, tmp_path: Path) -> None:
+    file = str(SHOP / "lateen.yaml")
+    assert "nothing differs" in lateen.run("diff", "--live", "-f", file).stdout
+    more = tmp_path / "more.yaml"
+    more.write_text("services: {catalog: {replicas: 3}}\n")
+    said = json.loads(lateen.run("diff", "--live", "-f", file, "-f", str(more), "-o", "json", code=1).stdout)
+    (changed,) = said["objects"]
+    assert changed["changes"] == [{"path": "spec.replicas", "before": 2, "after": 3}]
+    assert "nothing differs" in lateen.run("diff", "--live", "-f", file).stdout, "nothing was written"
+
+
 def test_nobody_else_enters_the_folder_with_the_secrets(lateen: Lateen, url: str) -> None:
     assert (lateen.home / "clusters/default").stat().st_mode & 0o077 == 0
 

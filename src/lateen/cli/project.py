@@ -119,6 +119,16 @@ def rendered(
     return render(application, images=images, files=files, having=having, manifests=_manifests(application, folder))
 
 
+def renderer(application: Application) -> Callable[[Application], list[Object]]:
+    """Renders this application, and others that name no further files: what it names is read once. Images are named, not built."""
+    from lateen.render import files_needed, render
+
+    folder = folder_of(application)
+    files = {path: _content(folder / path, where) for path, where in files_needed(application).items()}
+    manifests = _manifests(application, folder)
+    return lambda other: render(other, files=files, manifests=manifests)
+
+
 def _manifests(application: Application, folder: Path) -> list[Object]:
     """The user's own manifests, files and folders, as the application file names them."""
     from lateen.kube.yamltext import documents, plain

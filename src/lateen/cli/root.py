@@ -11,7 +11,25 @@ from typing import Annotated
 import typer
 
 from lateen import __version__
-from lateen.cli import adopt, apply, build, check, cluster, demo, down, graph, image, logs, render, schema, status, up
+from lateen.cli import (
+    adopt,
+    apply,
+    build,
+    check,
+    cluster,
+    config,
+    demo,
+    diff,
+    down,
+    graph,
+    image,
+    logs,
+    render,
+    schema,
+    status,
+    up,
+    why,
+)
 from lateen.errors import FailedError, InputError, LateenError
 
 HELP = """Take a set of microservices from one application file to production on Kubernetes.
@@ -54,6 +72,9 @@ for command in (
     status.status,
     logs.logs,
     render.render,
+    config.config,
+    why.why,
+    diff.diff,
     apply.apply,
     build.build,
     schema.schema,

@@ -45,7 +45,7 @@ def up(
             f"services {', '.join(built)} are built from source, and this cluster cannot see images of this machine",
             hint="set `registry` in the file and run `lateen build --push`, or deploy to the embedded cluster (without --context)",
         )
-    having = run(_capabilities(name, context, kubeconfig))
+    having = run(capabilities(name, context, kubeconfig))
     objects = rendered(application, build=True, progress=lambda text: None if quiet else note(f"  {text}"), having=having)
     result = run(
         deploy(
@@ -94,7 +94,7 @@ def _is_lateen(context: str, kubeconfig: str) -> bool:
     return run(ask())
 
 
-async def _capabilities(name: str, context: str, kubeconfig: str) -> frozenset[str]:
+async def capabilities(name: str, context: str, kubeconfig: str) -> frozenset[str]:
     """Which optional kinds the cluster has."""
     from lateen.cli.target import target
     from lateen.render.capabilities import of_groups

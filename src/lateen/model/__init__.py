@@ -5,8 +5,8 @@
 
 from lateen.kube.yamltext import Source
 from lateen.model.application import App, Application
-from lateen.model.load import every, load
+from lateen.model.load import again, every, load
 from lateen.model.schema import schema
 from lateen.model.service import Service
 
-__all__ = ["App", "Application", "Service", "Source", "every", "load", "schema"]
+__all__ = ["App", "Application", "Service", "Source", "again", "every", "load", "schema"]

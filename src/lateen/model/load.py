@@ -113,6 +113,14 @@ def _layers(tree: Node, name: str) -> list[Node]:
     return layers
 
 
+def again(application: Application, tree: Node) -> Application:
+    """The application with ``tree``, which is laid already, in place of its own. ExceptionGroup of InputErrors."""
+    changed = _validated(tree, application.environment if application.environment != LOCAL else "")
+    if found := rules.problems(changed):
+        _refuse(problems.input_errors(found, changed.tree))
+    return changed
+
+
 def _validated(tree: Node, environment: str) -> Application:
     try:
         spec = App.model_validate(plain(tree))
