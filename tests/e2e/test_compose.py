@@ -18,8 +18,8 @@ import http.server, json, os, urllib.request
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         said = {"name": os.environ["NAME"], "file": open(os.environ["CONFIG"]).read()}
-        if os.environ.get("BACK_URL"):
-            said["back"] = json.load(urllib.request.urlopen(os.environ["BACK_URL"]))
+        if os.environ.get("BACK"):
+            said["back"] = json.load(urllib.request.urlopen(os.environ["BACK"]))
         body = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
@@ -36,7 +36,7 @@ services:
   front:
     build: ./app
     command: python3 server.py
-    environment: {NAME: "${WHO:-front}", CONFIG: /etc/said}
+    environment: {NAME: "${WHO:-front}", CONFIG: /etc/said, BACK: "http://back:8000/"}
     ports: ["18080:8000"]
     configs: [{source: said, target: /etc/said}]
     depends_on: {back: {condition: service_healthy}}

@@ -47,7 +47,7 @@ def read_source(path: Path) -> Source:
 def _found() -> list[Path]:
     here = Path.cwd()
     for folder in (here, *here.parents):
-        for name in (*formats.OWN, *formats.COMPOSE):
+        for name in (*formats.OWN, *formats.COMPOSE, "score.yaml"):
             if (folder / name).is_file():
                 return formats.beside((folder / name).relative_to(here) if folder == here else folder / name)
     raise InputError(

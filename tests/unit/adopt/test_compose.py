@@ -227,3 +227,24 @@ def test_volumes_inside_a_folder_of_source_are_left_out_with_it() -> None:
     found = imported("services: {a: {build: ./web, volumes: ['./web:/app', /app/node_modules, /cache]}}")
     assert list(plain(found.tree)["services"]["a"]["storage"]) == ["/cache"]
     assert len(found.losses) == 2
+
+
+def test_what_only_a_patch_says() -> None:
+    fields = """shm_size: 64m, pull_policy: always, group_add: [7, wheel],
+        dns: [10.0.0.9], dns_search: a.b, dns_opt: ['ndots:2', edns0],
+        security_opt: ['no-new-privileges:true', 'label:x'], hostname: A.b, cap_drop: [NET_RAW], extra_hosts: ['far:10.1.1.1']"""
+    found = imported(f"services: {{a: {{image: i, {fields}}}}}")
+    (workload,) = [o for o in objects(found) if o["kind"] == "Deployment"]
+    spec = workload["spec"]["template"]["spec"]
+    assert {"name": "data-dev-shm", "emptyDir": {"sizeLimit": "64Mi", "medium": "Memory"}} in spec["volumes"]
+    assert spec["containers"][0]["imagePullPolicy"] == "Always"
+    assert spec["containers"][0]["securityContext"]["capabilities"] == {"drop": ["NET_RAW"]}
+    assert spec["securityContext"]["supplementalGroups"] == [7]
+    options = [{"name": "ndots", "value": "2"}, {"name": "edns0"}]
+    assert spec["dnsConfig"] == {"nameservers": ["10.0.0.9"], "searches": ["a.b"], "options": options}
+    assert spec["hostAliases"] == [{"ip": "10.1.1.1", "hostnames": ["far"]}]
+    assert [loss.what.partition(".a.")[2] for loss in found.losses] == [
+        "hostname: A.b",
+        "group_add: wheel",
+        "security_opt: label:x",
+    ]

@@ -10,13 +10,13 @@ from typing import Any
 from lateen.adopt.compose import checks, fields, limits
 from lateen.adopt.compose.interpolate import env_file
 from lateen.adopt.compose.mounts import Mounts, Shared, mounts
+from lateen.adopt.compose.patches import patches
 from lateen.adopt.compose.ports import mapped, ports
-from lateen.adopt.compose.values import command, duration, items, mapping, pairs, plain_seconds, text, truth
+from lateen.adopt.compose.values import command, duration, items, pairs, plain_seconds, text, truth
 from lateen.adopt.nodes import Loss, filled, literal, made
 from lateen.adopt.software import of_image
 from lateen.adopt.world import World
 from lateen.kube.yamltext import Node, fault
-from lateen.model.types import slug
 
 BASELINE = {
     *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID"),
@@ -90,7 +90,7 @@ def service(name: str, node: Node, around: Around) -> Made:
         "security": security,
         "rollout": limits.rollout(node) or ({"strategy": "recreate"} if mounted.keeps and kind is None else {}),
         "annotations": _annotations(own, node, losses),
-        "patches": _patches(own, node, kind, mounted),
+        "patches": patches(own, node, _KINDS.get(kind or "", "Deployment"), mounted.claims, losses),
     }
     if (grace := node.get("stop_grace_period")) is not None:
         result["availability"] = {"grace": plain_seconds(duration(grace))}
@@ -211,45 +211,3 @@ def _annotations(name: str, node: Node, losses: list[Loss]) -> dict[str, Any]:
             else:
                 losses.append(Loss(str(value.key or value.mark), f"services.{name}.{field}: {key}", "no name of an annotation"))
     return found
-
-
-def _patches(name: str, node: Node, kind: str | None, mounted: Mounts) -> list[Any]:
-    """What only a patch can say: shared volumes, dropped capabilities, host names, terminals."""
-    spec: dict[str, Any] = {}
-    container: dict[str, Any] = {}
-    if mounted.claims:
-        spec["volumes"] = [
-            {"name": volume_name(path), "emptyDir": None, "persistentVolumeClaim": {"claimName": claim}}
-            for path, claim in mounted.claims.items()
-        ]
-    if hosts := _hosts(node):
-        spec["hostAliases"] = hosts
-    if hostname := text(node.get("hostname")):
-        spec["hostname"] = hostname
-    if dropped := [text(c).removeprefix("CAP_") for c in items(node.get("cap_drop"))]:
-        container["securityContext"] = {"capabilities": {"drop": dropped}}
-    container |= {k: True for k, field in (("stdin", "stdin_open"), ("tty", "tty")) if truth(node.get(field))}
-    if container:
-        spec["containers"] = [{"name": name, **container}]
-    if not spec:
-        return []
-    return [{"target": {"kind": _KINDS.get(kind or "", "Deployment")}, "merge": {"spec": {"template": {"spec": spec}}}}]
-
-
-def volume_name(path: str) -> str:
-    """The name of the volume that is rendered for a path of storage."""
-    return f"data-{slug(path)}"[:63]
-
-
-def _hosts(node: Node) -> list[dict[str, Any]]:
-    by_address: dict[str, list[str]] = {}
-    extra = node.get("extra_hosts")
-    if extra is not None and isinstance(extra.data, dict):
-        entries = [(k, [text(n) for n in items(v)]) for k, v in mapping(extra).items()]
-    else:
-        entries = [(m[1], [m[2]]) for n in items(extra) if (m := re.match(r"([^:=]+)[:=](.+)", text(n)))]
-    for host, addresses in entries:
-        for address in addresses:
-            if address != "host-gateway":
-                by_address.setdefault(address.strip("[]"), []).append(host)
-    return [{"ip": ip, "hostnames": names} for ip, names in by_address.items()]

@@ -255,17 +255,17 @@ def _wrong(work: _Work, model: Mapping[str, Any], kept: list[Object]) -> set[str
     try:
         rendered = render(_loaded(model), manifests=kept)
     except (ExceptionGroup, LateenError):
-        return _suspects(work, model)
+        return _suspects(model)
     got: dict[Key, list[Object]] = {}
     for obj in rendered:
         got.setdefault(key(obj), []).append(normal(obj, work.name))
     bad = {k for k, o in work.wanted.items() if normal(o, work.name) not in got.get(k, [])}
     known = {*work.wanted, *(key(g.obj) for g in work.others), ("Namespace", work.name)}
     bad |= {k for k in got if k not in known}
-    return _owners(bad, model, work) or (_suspects(work, model) if bad else set())
+    return (_owners(bad, model, work) or _suspects(model)) if bad else set()
 
 
-def _suspects(work: _Work, model: Mapping[str, Any]) -> set[str]:
+def _suspects(model: Mapping[str, Any]) -> set[str]:
     """When it cannot be told whose fault it is, the last service gives way."""
     return set(list(model["services"])[-1:])
 

@@ -63,7 +63,7 @@ def key(obj: Object) -> Key:
 def is_made(obj: Object) -> bool:
     """Whether the cluster makes the object by itself, so that nobody declares it."""
     kind, name = key(obj)
-    owned = any(o.get("controller") for o in meta(obj).get("ownerReferences") or ())
+    owned = bool(meta(obj).get("ownerReferences"))
     token = kind == "Secret" and obj.get("type") in ("kubernetes.io/service-account-token", "helm.sh/release.v1")
     standing = (kind, name) in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt"))
     inventory = (meta(obj).get("annotations") or {}).get("lateen.dev/inventory") is not None or name.startswith("lateen-inventory")
