@@ -87,13 +87,13 @@ def mounts(name: str, service: Node, tree: Node, shared: Shared, world: World) -
     result = Mounts(name)
     for node in items(service.get("volumes")):
         _volume(result, node, service, tree, shared, world)
+    for path in [p for p, s in result.storage.items() if _anonymous(s) and any(p.startswith(h + "/") for h in result.hidden)]:
+        result.lose(result.storage.pop(path), path, "it keeps the image's own files from a folder that is not mounted here")
     for node in items(service.get("tmpfs")):
         path = _path(text(node).partition(":")[0], node)
         result.storage[path] = made({"size": SIZE, "ephemeral": True}, node)
     if (shared_memory := service.get("shm_size")) is not None:
         result.storage["/dev/shm"] = made({"size": size(shared_memory), "ephemeral": True}, shared_memory)  # noqa: S108 # in the container
-    for path in [p for p, s in result.storage.items() if _anonymous(s) and any(p.startswith(h + "/") for h in result.hidden)]:
-        result.lose(result.storage.pop(path), path, "it keeps the image's own files from a folder that is not mounted here")
     _configs(result, service, tree)
     _secrets(result, service, tree, world)
     return result
