@@ -82,6 +82,21 @@ def deleted(name, namespace, logger, **_):
 """
 POOL = {"apiVersion": "example.com/v1", "kind": "Pool", "metadata": {"name": "lanes"}, "spec": {"image": "none:1", "size": 2}}
 FIELDS = {"image": {"type": "string"}, "size": {"type": "integer", "minimum": 0}}
+EVERYTHING = {"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"]}
+WALL = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingWebhookConfiguration",
+    "metadata": {"name": "wall"},
+    "webhooks": [
+        {
+            "name": "wall.example.com",
+            "clientConfig": {"service": {"namespace": "default", "name": "nobody"}},
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "rules": [EVERYTHING],
+        }
+    ],
+}
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -197,3 +212,9 @@ def test_its_webhooks_complete_and_refuse(rig: Rig) -> None:
     assert 'admission webhook "judged.spec.size.pools.example.com" denied the request: at most nine lanes' in refused
     rig.kubectl("patch", "pool", "lanes", "--type=merge", "-p", '{"spec": {"size": 9}}')
     rig.until(lambda: rig.replicas() == "9")
+    rig.apply(WALL)
+    assert 'service/nobody in "default" is not present' in rig.tried("create", "configmap", "a")
+    os.kill(int(json.loads(rig.lateen("cluster", "status", "-o", "json"))["pid"]), signal.SIGKILL)
+    rig.lateen("cluster", "start")  # a webhook that nobody answers keeps no cluster from starting, and from being mended
+    rig.kubectl("delete", "validatingwebhookconfiguration", "wall")
+    rig.kubectl("create", "configmap", "a")

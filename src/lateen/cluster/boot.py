@@ -235,7 +235,8 @@ class Cluster:
 
     def client_for(self, user: str, groups: Sequence[str], *, manager: str = "lateen") -> Client:
         """An in-process client as ``user``."""
-        handler = self.api.handler_for(UserInfo(name=user, groups=tuple(groups)))
+        kind = "server" if user.startswith("system:lateen") else "node" if user.startswith("system:node") else ""
+        handler = self.api.handler_for(UserInfo(name=user, groups=tuple(groups), inside=kind))
         return Client(InProcessTransport(handler, turns=self._turns, flow=user), field_manager=manager)
 
     async def start_nodes(self, gate: Gate | None = None) -> None:

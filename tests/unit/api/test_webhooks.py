@@ -18,10 +18,10 @@ from lateen.aio.turns import Turns
 from lateen.client.client import Client
 from lateen.client.inprocess import InProcessTransport
 from lateen.cluster.api.server import ApiServer
-from lateen.cluster.api.user import ADMIN
+from lateen.cluster.api.user import ADMIN, UserInfo
 from lateen.errors import ApiError, InvalidError, ServerError
 from lateen.kube.meta import Object
-from lateen.kube.resources import CONFIGMAPS, DEPLOYMENTS, HPAS, NAMESPACES, PODS, SERVICES, Resource
+from lateen.kube.resources import CONFIGMAPS, DEPLOYMENTS, HPAS, NAMESPACES, NODES, PODS, SERVICES, Resource
 
 GROUP = "admissionregistration.k8s.io"
 VALIDATING = Resource(
@@ -272,3 +272,17 @@ async def test_a_slow_webhook_holds_up_nobody_else(api: ApiServer, client: Clien
         await quick.list(CONFIGMAPS, "default")
         assert not creating.done()
         await creating
+
+
+async def test_what_is_part_of_the_cluster_asks_nobody(api: ApiServer, client: Client, ext: Extension, hooks: Hooks) -> None:
+    hooks.answers["/"] = lambda _: {"allowed": False}
+    everything = {"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"]}
+    await configure(client, VALIDATING, hook(ext, everything))
+    groups = ("system:masters",)
+    server, node = (
+        Client(InProcessTransport(api.handler_for(UserInfo(name="x", groups=groups, inside=i)))) for i in ("server", "node")
+    )
+    await server.create(CONFIGMAPS, config_map())
+    await node.create(NODES, {"metadata": {"name": "node-0"}})
+    with pytest.raises(ApiError, match="denied"):
+        await node.create(CONFIGMAPS, config_map("b"))

@@ -25,12 +25,13 @@ from lateen.cluster.api.dynamic.params import params_of
 from lateen.cluster.api.dynamic.policies import Binding, Finding, Policy, binding_of, judge, policy_of
 from lateen.cluster.api.dynamic.webhooks import Chosen, Round, mutate, validate
 from lateen.cluster.api.registry import Served
-from lateen.cluster.api.user import SERVER, UserInfo
+from lateen.cluster.api.user import UserInfo
 from lateen.errors import ApiError, api_error
 from lateen.kube.meta import Object, edit
 
 GROUP = "admissionregistration.k8s.io"
 _REMEMBERED = 4096
+_UNASKED = {"": EXEMPT, "server": EXEMPT, "node": EXEMPT | {"core/nodes", "coordination.k8s.io/leases"}}
 
 
 Bound = tuple[Policy, Served, tuple[Binding, ...]]
@@ -94,7 +95,7 @@ class Gate:
 
     def concerned(self, call: Call, operation: str) -> Concerned | None:
         """Who wants to know about such a write; None for nobody."""
-        if not self.busy or call.user is SERVER or call.served.collection in EXEMPT:
+        if not self.busy or call.served.collection in _UNASKED[call.user.inside] or call.user.inside == "server":
             return None
         registry, r = self._backend.registry, call.served.resource
         if self._generation != registry.generation or len(self._known) > _REMEMBERED:
