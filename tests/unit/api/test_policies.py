@@ -218,6 +218,12 @@ async def test_nobody_without_rights_makes_policies(api: ApiServer) -> None:
         ("semver('1.2.3').isLessThan(semver('1.10.0'))", True),
         ("semver('1.0.0-alpha').compareTo(semver('1.0.0'))", -1),
         ("isSemver('v1')", False),
+        ("format.dns1123Label().validate('a-b').hasValue()", False),
+        ("format.dns1123Label().validate('A_').hasValue()", True),
+        ("format.uuid().validate('x').value()", ["does not match the UUID format"]),
+        ("format.named('date').value().validate('2026-01-32').value()", ["invalid date"]),
+        ("format.named('nope').hasValue()", False),
+        ("[1, 2, 1].lastIndexOf(1) * 10 + [1, 2].indexOf(3) + 'abc'.indexOf('c')", 21),
     ],
 )
 def test_the_libraries_of_kubernetes(text: str, value: Any) -> None:

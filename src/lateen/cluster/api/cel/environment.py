@@ -53,7 +53,7 @@ def _environment(variables: tuple[str, ...]) -> Any:
         ext_math.ExtMath(),
         ext_encoders.ExtEncoders(),
     ]
-    return cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN), extensions=[extension(), *standard])
+    return cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN), extensions=[*standard, extension()])
 
 
 def compiled(text: str, variables: tuple[str, ...]) -> Program:

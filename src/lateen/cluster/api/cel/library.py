@@ -1,4 +1,4 @@
-"""Kubernetes' function libraries for CEL: quantities, IP addresses and networks, URLs, semantic versions, regular expressions,
+"""Kubernetes' function libraries for CEL: quantities, IP addresses and networks, URLs, semantic versions, formats, regular expressions,
 lists, and the authorizer. A value of such a type is a map with its kind under ``@``; one function serves all receivers.
 
 ``environment`` loads ``extension``; the functions themselves are pure, but for the authorizer's last step, which asks ``Rbac``.
@@ -10,11 +10,13 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakValueDictionary
 
+from lateen.cluster.api.cel.formats import FORMATS, problems
 from lateen.kube import quantity
 
 _SEMVER = re.compile(r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?$")
@@ -174,6 +176,27 @@ def _find_some(text: str, pattern: str, limit: int) -> list[str]:
     return found if limit < 0 else found[:limit]
 
 
+def _position(values: Any, wanted: Any) -> int:
+    return next((i for i, v in enumerate(values) if v == wanted), -1)
+
+
+def _last_position(values: Any, wanted: Any) -> int:
+    return max((i for i, v in enumerate(values) if v == wanted), default=-1)
+
+
+# what may be there: the evaluator's own optional values cannot be made here
+
+
+def _maybe(value: Any) -> dict[str, Any]:
+    return _made("optional", has=value is not None, value=value)
+
+
+def _value_of(value: Any) -> Any:
+    if not value["has"]:
+        raise ValueError("optional.none() dereference")
+    return value["value"]
+
+
 # the authorizer: each step adds to what is asked
 
 
@@ -232,6 +255,9 @@ def _functions() -> list[tuple[str, int, bool, Callable[..., Any]]]:
         ("find", 2, True, _find),
         ("findAll", 2, True, _find_all),
         ("findAll", 3, True, _find_some),
+        ("format.named", 1, False, lambda name: _maybe(_made("format", name=name) if name in FORMATS else None)),
+        *((f"format.{name}", 0, False, partial(_made, "format", name=name)) for name in FORMATS),
+        ("validate", 2, True, lambda form, text: _maybe(problems(form["name"], text) or None)),
         ("isSorted", 1, True, _ordered),
         ("sum", 1, True, sum),
         ("min", 1, True, _least),
@@ -249,6 +275,17 @@ def _functions() -> list[tuple[str, int, bool, Callable[..., Any]]]:
         ("reason", 1, True, lambda value: ""),
         ("errored", 1, True, lambda value: False),
         ("error", 1, True, lambda value: ""),
+    ]
+
+
+def _typed(types: Any) -> list[tuple[str, int, Any, Any, Callable[..., Any]]]:
+    """The same for names that CEL has for other receivers: (name, arguments, the receiver's type, what it gives, what it does)."""
+    lists, maybe = types.List(types.DYN), types.Map(types.STRING, types.DYN)
+    return [
+        ("indexOf", 2, lists, types.INT, _position),
+        ("lastIndexOf", 2, lists, types.INT, _last_position),
+        ("hasValue", 1, maybe, types.BOOL, lambda v: v["has"]),
+        ("value", 1, maybe, types.DYN, _value_of),
     ]
 
 
@@ -272,5 +309,8 @@ def extension() -> Any:
     for name, count, member, work in _functions():
         key = f"{name.replace('.', '_')}_{count}_{'of' if member else 'free'}"
         made = cel.Overload(key, dyn, [dyn] * count, is_member=member, impl=work)
+        by_name.setdefault(name, []).append(made)
+    for name, count, taker, gives, done in _typed(cel.Type):
+        made = cel.Overload(f"{name}_{count}_own", gives, [taker, *[dyn] * (count - 1)], is_member=True, impl=done)
         by_name.setdefault(name, []).append(made)
     return cel.CelExtension("kubernetes", [cel.FunctionDecl(name, overloads) for name, overloads in by_name.items()])
