@@ -1,4 +1,4 @@
-"""Kubernetes' function libraries for CEL: quantities, IP addresses and networks, URLs, semantic versions, formats, regular expressions,
+"""Kubernetes' function libraries for CEL: quantities, IP addresses and networks, URLs, semantic versions, formats, regexes,
 lists, and the authorizer. A value of such a type is a map with its kind under ``@``; one function serves all receivers.
 
 ``environment`` loads ``extension``; the functions themselves are pure, but for the authorizer's last step, which asks ``Rbac``.
