@@ -91,7 +91,8 @@ def test_variables(text: str, value: str) -> None:
         ("services:\n  a: {image: x, extends: {service: c}}", "2:36", "no service 'c'"),
         ("services:\n  a: {image: x, extends: {service: a}}", "2:26", "extends itself"),
         ("services: [a]", "1:11", "expected a map"),
-        ("include: [x]\nservices: {}", "1:1", "include is not followed"),
+        ("include: [x.yaml]\nservices: {}", "1:11", "there is no file 'x.yaml'"),
+        ("include: [{path: x.yaml, env_file: y}]\nservices: {}", "1:26", "env_file of an included file"),
     ],
 )
 def test_errors_point_into_the_file(text: str, at: str, said: str) -> None:
@@ -248,3 +249,29 @@ def test_what_only_a_patch_says() -> None:
         "group_add: wheel",
         "security_opt: label:x",
     ]
+
+
+def test_included_and_extended_files_of_other_folders() -> None:
+    files = {
+        "parts/db.yaml": b"""
+include: [more/cache.yaml]
+services:
+  db: {image: postgres, env_file: db.env, volumes: ['./db.conf:/etc/db.conf', 'data:/var/lib/postgresql/data'], secrets: [s]}
+  base: {build: ./src, profiles: [never]}
+volumes: {data: }
+secrets: {s: {file: key}}
+""",
+        "parts/more/cache.yaml": b"services: {cache: {image: redis, build: ../src}}",
+        "parts/db.env": b"A=1",
+        "parts/db.conf": b"x",
+        "parts/src/main.py": b"",
+    }
+    text = "include: [parts/db.yaml]\nservices: {web: {extends: {file: parts/db.yaml, service: base}, depends_on: [db, cache]}}"
+    services = plain(imported(text, files=files).tree)["services"]
+    assert services["db"]["env"] == {"A": "1"}
+    assert services["db"]["config"] == {"/etc/db.conf": {"source": "./parts/db.conf"}}
+    assert services["db"]["secrets"] == {"/run/secrets/s": {"from": "file:parts/key"}}
+    assert services["cache"]["build"] == {"context": "parts/src"}
+    loop = {"a.yaml": b"include: [b.yaml]\nservices: {}", "b.yaml": b"include: [a.yaml]\nservices: {}"}
+    with pytest.raises(InputError, match="includes itself"):
+        imported("include: [a.yaml]\nservices: {}", files=loop)

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lateen.adopt.compose import calls, fields, merge
-from lateen.adopt.compose.interpolate import env_file, interpolated
+from lateen.adopt.compose import calls
+from lateen.adopt.compose.files import Files
 from lateen.adopt.compose.mounts import Shared
 from lateen.adopt.compose.service import DEFAULTS, Around, service
 from lateen.adopt.compose.values import items, mapping, text, truth
 from lateen.adopt.nodes import Imported, Loss, made
 from lateen.adopt.world import World
-from lateen.kube.yamltext import Node, Source, documents, fault
+from lateen.kube.yamltext import Node, Source, fault
 from lateen.model import overlay
 from lateen.model.problems import nearest
 from lateen.model.types import slug
@@ -27,10 +27,10 @@ def read(sources: Sequence[Source], world: World, *, folder: str, profiles: Sequ
 
     ``profiles`` are active beside those of COMPOSE_PROFILES. InputError, with the place in the file.
     """
-    missing: dict[str, Node] = {}
-    tree = _tree(sources, world, missing)
+    files = Files(world)
+    tree = files.tree(sources)
     active = {*profiles, *(p for p in world.variables.get("COMPOSE_PROFILES", "").split(",") if p)}
-    losses = [Loss(str(n.mark), f"${{{v}}}", "the variable is not set: empty text stands for it") for v, n in missing.items()]
+    losses = [Loss(str(n.mark), f"${{{v}}}", "the variable is not set: empty text stands for it") for v, n in files.missing.items()]
     chosen = _active(mapping(tree.get("services")), active)
     names = _names(chosen, losses)
     found = _services(tree, chosen, names, world, losses)
@@ -43,49 +43,6 @@ def read(sources: Sequence[Source], world: World, *, folder: str, profiles: Sequ
     if (extension := tree.get("x-lateen")) is not None and extension.data is not None:
         whole = replace(overlay.lay(overlay.as_written(extension), whole), mark=whole.mark)
     return Imported(replace(whole, key=None), losses)
-
-
-def _tree(sources: Sequence[Source], world: World, missing: dict[str, Node]) -> Node:
-    variables = {**_dotenv(world, sources[0]), **world.variables}
-
-    def parsed(source: Source) -> Node:
-        found = documents(source)
-        if not found or not isinstance(found[0].data, dict):
-            raise fault("a Compose file is a map with services", found[0].mark) if found else _empty(source)
-        tree = interpolated(found[0], variables, missing)
-        fields.unknown(tree)
-        if (include := tree.get("include")) is not None:
-            raise fault("include is not followed", include.key or include.mark, "name the files with -f, one after the other")
-        return merge.extended(tree, load)
-
-    def load(path: str, place: Node) -> Node:
-        raw = world.read(path)
-        if raw is None:
-            raise fault(f"there is no file {path!r}", place.mark)
-        return parsed(Source(path, raw.decode(errors="replace")))
-
-    tree: Node | None = None
-    for source in sources:
-        over = parsed(source)
-        tree = replace(merge.lay(over, tree), mark=tree.mark) if tree is not None else over
-    assert tree is not None  # the caller names a file
-    return tree
-
-
-def _empty(source: Source) -> Exception:
-    from lateen.errors import InputError
-
-    return InputError("the file is empty", where=source.name, hint="a Compose file needs services")
-
-
-def _dotenv(world: World, source: Source) -> dict[str, str]:
-    from lateen.kube.yamltext import Mark
-
-    raw = world.read(".env")
-    if raw is None:
-        return {}
-    place = Node(None, Mark(Source(".env", raw.decode(errors="replace")), 0, 0))
-    return {k: v for k, v in env_file(raw.decode(errors="replace"), world.variables, place).items() if v is not None}
 
 
 def _project(tree: Node, folder: str, world: World) -> Any:
