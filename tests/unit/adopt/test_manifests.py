@@ -79,3 +79,34 @@ def test_what_the_server_writes_is_dropped() -> None:
     assert "namespace: default" not in dump([adopted.model])
     assert not adopted.files
     assert [loss.what for loss in adopted.losses] == ["the namespace default", "Secret s"]
+
+
+def test_ingresses_that_collide_stay_manifests() -> None:
+    one = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME}
+spec:
+  selector: {matchLabels: {app: NAME}}
+  template: {metadata: {labels: {app: NAME}}, spec: {containers: [{name: NAME, image: x, ports: [{containerPort: 80}]}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: NAME}
+spec: {selector: {app: NAME}, ports: [{port: 80}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: NAME}
+spec:
+  rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: NAME, port: {number: 80}}}}]}}]
+"""
+    found = given(one.replace("NAME", "a"))
+    adopted = adopt(found, name="x")
+    proven([g.obj for g in found], adopted)
+    assert adopted.model["services"]["a"]["routes"] == [{"path": "/"}]
+    found = given("---".join(one.replace("NAME", n) for n in "ab"))
+    adopted = adopt(found, name="x")
+    proven([g.obj for g in found], adopted)
+    assert set(adopted.model["services"]) == {"a", "b"}
+    assert adopted.files["manifests.yaml"].count("kind: Ingress") == 2

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from lateen.adopt.manifests.calls import calls, routes
+from lateen.adopt.manifests.calls import calls, ingresses, routes
 from lateen.adopt.manifests.delta import common, split, without
 from lateen.adopt.manifests.objects import Given, Key, cleaned, is_made, key, minimal, normal
 from lateen.adopt.manifests.services import Guess, claimed, guesses
-from lateen.adopt.nodes import Loss
+from lateen.adopt.nodes import Loss, filled
 from lateen.errors import InputError, LateenError
 from lateen.kube.meta import Object, labels_of, meta
 from lateen.kube.yamltext import Source, dump
@@ -64,7 +64,11 @@ def adopt(given: Sequence[Given], *, name: str, secrets: bool = True) -> Adopted
                 "nothing here can be a service: no Deployment, StatefulSet, DaemonSet, Job or CronJob has a name for it",
                 hint="lateen apply -f takes any manifests as they are",
             )
-        model, kept = _model(work, found)
+        try:
+            model, kept = _model(work, found)
+        except (ExceptionGroup, InputError):
+            work.given_up.add(found[-1].name)  # together they are no application
+            continue
         wrong = _wrong(work, model, kept)
         if not wrong:
             return _adopted(work, model, kept)
@@ -135,6 +139,14 @@ def _loaded(model: Mapping[str, Any]) -> Application:
     return load([Source("lateen.yaml", dump([model]))])
 
 
+def _loads(model: Mapping[str, Any]) -> bool:
+    try:
+        _loaded(model)
+    except ExceptionGroup:
+        return False
+    return True
+
+
 def _model(work: _Work, found: list[Guess]) -> tuple[dict[str, Any], list[Object]]:
     """The application file, and the manifests beside it."""
     denied = ("NetworkPolicy", "default-deny") in work.wanted
@@ -144,9 +156,18 @@ def _model(work: _Work, found: list[Guess]) -> tuple[dict[str, Any], list[Object
     services = {g.name: dict(g.fields) for g in found}
     calls(services, work.wanted)
     routes(services, work.wanted)
+    primary = {w[1]: g.name for g in found for w in g.pairs.values() if w[0] == "Service"}
+    ingress_class, entries = ingresses(services, work.wanted, primary)
     model: dict[str, Any] = {"name": work.name, "services": services, **({"policies": policies} if policies else {})}
+    if entries:
+        model["gateways"] = {"default": filled({"ingress": True, "class": ingress_class})}
+    if not _loads(model):  # routes that the model takes for duplicates stay manifests
+        entries = {}
+        model.pop("gateways", None)
+        for service in services.values():
+            service.pop("routes", None)
     rendered = {key(o): o for o in render(_loaded(model))}
-    pairs = _paired(work, found, rendered)
+    pairs = _paired(work, found, rendered) | {k: w for k, w in entries.items() if k in rendered}
     kept = [o for k, o in work.wanted.items() if k not in pairs.values()] + [g.obj for g in work.others]
     _patch(work, model, rendered, pairs, {o["kind"] for o in kept})
     _hoist_defaults(model)

@@ -1,4 +1,4 @@
-"""Which services call each other, and how they are reached from outside, where lateen's own objects say it."""
+"""Which services call each other, where lateen's own variables say it; and how they are reached from outside."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from lateen.adopt.manifests.objects import Key
 from lateen.adopt.nodes import filled
 from lateen.kube.meta import Object, meta
+from lateen.model.types import slug
 
 _URL = re.compile(r"\w+://\$\(([A-Z0-9_]+)_SERVICE_HOST\):\$\(\1_SERVICE_PORT(?:_([A-Z0-9_]+))?\)")
 _DEPENDS = "config.kubernetes.io/depends-on"
@@ -76,3 +77,57 @@ def _named(rule: Mapping[str, Any], service: Mapping[str, Any]) -> str | None:
     number = rule["backendRefs"][0].get("port")
     names = [n for n, p in service["ports"].items() if (p if isinstance(p, int) else p["port"]) == number]
     return names[0] if names and names[0] != next(iter(service["ports"])) else None
+
+
+_PATHS = {"Prefix": None, "Exact": "exact"}
+
+
+def ingresses(
+    services: dict[str, dict[str, Any]], objects: Mapping[Key, Object], primary: Mapping[str, str]
+) -> tuple[str, dict[Key, Key]]:
+    """Turn Ingresses of one host and one service into ``routes``; ``primary`` gives the service of a Service.
+
+    The class they share, and which wanted Ingress each rendered one stands for; nothing where a Gateway has the name ``default``.
+    """
+    found = [o for (kind, _), o in objects.items() if kind == "Ingress"]
+    classes = {str(o["spec"].get("ingressClassName") or "") for o in found}
+    pairs: dict[Key, Key] = {}
+    if len(classes) != 1 or ("Gateway", "default") in objects:
+        return "", {}
+    for ingress in found:
+        made = _ingress(ingress["spec"], services, primary)
+        if made is None:
+            continue
+        name, host, listed = made
+        title = ("Ingress", f"{name}-{slug(host.replace('*', 'any'))}" if host else name)
+        if title not in pairs:
+            services[name].setdefault("routes", []).extend(listed)
+            pairs[title] = ("Ingress", str(meta(ingress)["name"]))
+    return classes.pop() if pairs else "", pairs
+
+
+def _ingress(
+    spec: Mapping[str, Any], services: Mapping[str, Any], primary: Mapping[str, str]
+) -> tuple[str, str, list[dict[str, Any]]] | None:
+    """Service, host and routes of an Ingress; None for one that is more than that."""
+    rules = spec.get("rules") or []
+    if len(rules) != 1 or spec.get("defaultBackend"):
+        return None
+    host, paths = str(rules[0].get("host") or ""), (rules[0].get("http") or {}).get("paths") or []
+    backends = [(p.get("backend") or {}).get("service") or {} for p in paths]
+    names = {primary.get(str(b.get("name")), "") for b in backends}
+    service = services.get(next(iter(names), "")) if len(names) == 1 else None
+    if service is None or not service.get("ports") or any(p.get("pathType") not in _PATHS for p in paths):
+        return None
+    listed = [
+        filled({"host": host, "path": p.get("path") or "/", "match": _PATHS[p["pathType"]], "port": _of_backend(b, service)})
+        for p, b in zip(paths, backends, strict=True)
+    ]
+    return next(iter(names)), host, listed
+
+
+def _of_backend(backend: Mapping[str, Any], service: Mapping[str, Any]) -> str | None:
+    port = backend.get("port") or {}
+    if port.get("name") in service["ports"]:
+        return str(port["name"]) if port["name"] != next(iter(service["ports"])) else None
+    return _named({"backendRefs": [{"port": port.get("number")}]}, service)
