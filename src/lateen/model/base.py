@@ -22,7 +22,15 @@ def wrong(message: str, hint: str = "") -> NoReturn:
 class Model(BaseModel):
     """Unknown fields are errors; an empty value (``ports:``) means the default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, regex_engine="python-re")
+    # In Python, fields go by their own names, too: ``Service(working_dir=...)``. Files are held to the names of the schema.
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        regex_engine="python-re",
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
 
     short: ClassVar[dict[str, Any] | None] = None
     """JSON Schema of the short form, or None."""

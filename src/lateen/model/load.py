@@ -123,7 +123,7 @@ def again(application: Application, tree: Node) -> Application:
 
 def _validated(tree: Node, environment: str) -> Application:
     try:
-        spec = App.model_validate(plain(tree))
+        spec = App.model_validate(plain(tree), by_alias=True, by_name=False)
     except ValidationError as error:
         _refuse(problems.input_errors(problems.from_validation(error, App), tree))
     chain = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
 from lateen.errors import InputError
 from lateen.images import reference
@@ -128,6 +128,10 @@ def _quantity(value: Any) -> str:
     return str(value)
 
 
+def _written(value: Range) -> str:
+    return f"{value.request}..{value.limit}" if value.limit else value.request
+
+
 def _range(value: Any) -> Range:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         wrong(f"expected a quantity or a range such as 100m..500m, found {_kind(value)}")
@@ -196,7 +200,9 @@ PortName = Annotated[str, AfterValidator(_port_name), _schema("string", pattern=
 Variable = Annotated[str, AfterValidator(_variable), _schema("string", pattern=r"^[-._A-Za-z][-._A-Za-z0-9]*$")]
 Duration = Annotated[float, PlainValidator(_duration), _schema(*_NUMERIC, examples=("10s", "1m30s"))]
 Quantity = Annotated[str, PlainValidator(_quantity), _schema(*_NUMERIC, examples=("1Gi",))]
-QuantityRange = Annotated[Range, PlainValidator(_range), _schema(*_NUMERIC, examples=("100m", "100m..500m"))]
+QuantityRange = Annotated[
+    Range, PlainValidator(_range), PlainSerializer(_written), _schema(*_NUMERIC, examples=("100m", "100m..500m"))
+]
 Percent = Annotated[int, PlainValidator(_percent), _schema("integer", "string", examples=("70%",))]
 Cron = Annotated[str, AfterValidator(_cron), _schema("string", examples=("30 2 * * *",))]
 TimeZone = Annotated[str, AfterValidator(_zone), _schema("string", examples=("Europe/Berlin",))]
