@@ -33,8 +33,8 @@ def sources(paths: Sequence[Path], tell: Tell = lambda _: None) -> list[Source |
 
 
 def _module(path: Path, source: Source) -> Node:
-    """The application that a Python module calls ``app``: an ``App``, or a function that gives one. InputError for what its own code
-    raises, with the line."""
+    """The application that a Python module calls ``app``: an ``App``, or a function that gives one. InputError for what its own
+    code raises, with the line."""
     import runpy
     import sys
     import traceback
