@@ -296,3 +296,9 @@ async def test_upgrades_and_streams_over_the_socket(api: ApiServer, tmp_path: Pa
             await socket.send_str("hello")
             assert await socket.receive_str(timeout=5) == "you said hello"
     await server.close(0.2)
+
+
+@pytest.mark.usefixtures("served")
+async def test_a_local_one_comes_back_beside_remote_ones(client: Client) -> None:
+    await client.delete(APISERVICES, "v1.batch")
+    await reason_is(client, "Local", "v1.batch")

@@ -63,7 +63,10 @@ async def taken_in(request: Request, answer: Answer) -> Response:
         raise TransportError(f"the answer to {request.path} broke off: {error}") from error
     if not answer.content_type.startswith("application/json"):
         return Response(status=answer.status, raw=raw, content_type=answer.content_type, headers=answer.headers)
-    return Response(status=answer.status, object=orjson.loads(raw), headers=answer.headers)
+    try:
+        return Response(status=answer.status, object=orjson.loads(raw), headers=answer.headers)
+    except orjson.JSONDecodeError as error:
+        raise TransportError(f"the answer to {request.path} is no JSON: {error}") from error
 
 
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[WatchEvent, None]:

@@ -93,8 +93,8 @@ class Keeper:
 
     def _all_there(self) -> bool:
         """Whether nobody deleted one: it comes back."""
-        count = len({(s.resource.group, s.resource.version) for s in self._backend.registry})
-        return self._backend.storage.count(self._served.prefix()) >= count
+        names = {name_of(s.resource.group, s.resource.version) for s in self._backend.registry}
+        return all(self._backend.storage.get(self._served.key("", name)) is not None for name in names)
 
     async def _drop(self, name: str) -> None:
         call = server_call(self._served, "DELETE", "", name)
