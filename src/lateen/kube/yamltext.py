@@ -1,13 +1,13 @@
 """YAML text with positions, and deterministic YAML back. The model and the manifest loader read through it.
 
 ``documents`` gives trees of Nodes: every value knows the file, line and column it came from, so that whoever finds a fault later
-can point at it. ``plain`` turns a tree into ordinary data. Nothing here touches files: a Source is a name and its text.
+can point at it. ``plain`` turns a tree into ordinary data.
+``dump`` is ``yamlwrite``'s. Nothing here touches files: a Source is a name and its text.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,15 +15,12 @@ from typing import Any
 import yaml
 
 from lateen.errors import InputError
+from lateen.kube.yamlwrite import dump as dump
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _STR, _MERGE, _TIMESTAMP = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp"
-# Texts that PyYAML would write bare and others (Go) would read as a number or a truth value.
-_AMBIGUOUS = re.compile(
-    r"[yYnN]|[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+|[-+]?0[oO][0-7_]+|[-+]?0[xX][\da-fA-F_]+|[-+]?0[bB][01_]+"
-)
 _MAX_NODES, _MAX_DEPTH = 200_000, 100
+_LONG = 160  # characters of a line that are shown
 
 
 @lru_cache(maxsize=4)
@@ -58,11 +55,15 @@ class Mark:
         return f"{self.source.name}:{self.line + 1}:{self.column + 1}"
 
     def excerpt(self) -> str:
-        """The line with a caret under the place."""
-        text = self.source.line(self.line)
+        """The line, or of a long one the part around the place, with a caret under it."""
+        text, column = self.source.line(self.line), self.column
+        if len(text) > _LONG:
+            first = max(0, column - _LONG // 2)
+            head, tail = "..." if first else "", "..." if first + _LONG < len(text) else ""
+            text, column = f"{head}{text[first : first + _LONG]}{tail}", column - first + len(head)
         number = str(self.line + 1)
-        blank = "".join("\t" if c == "\t" else " " for c in text[: self.column])
-        return f"{number} | {text}\n  {' ' * len(number)} | {blank}{'^' * max(1, self.length)}"
+        blank = "".join("\t" if c == "\t" else " " for c in text[:column])
+        return f"{number} | {text}\n  {' ' * len(number)} | {blank}{'^' * max(1, min(self.length, _LONG))}"
 
 
 @dataclass(slots=True)
@@ -193,24 +194,3 @@ def locate(root: Node, path: Sequence[str | int]) -> tuple[Node, int]:
         else:
             return node, depth
     return node, len(path)
-
-
-class _Dumper(_DUMPER):  # type: ignore[misc]
-    """Keeps key order, writes texts of several lines as blocks, never uses aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _text(dumper: Any, value: str) -> Any:
-    style = "|" if "\n" in value else "'" if _AMBIGUOUS.fullmatch(value) else None
-    return dumper.represent_scalar(_STR, value, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def dump(objects: Iterable[Any]) -> str:
-    """The objects as one stream of YAML documents; equal objects give equal bytes on every machine."""
-    parts = [yaml.dump(o, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000) for o in objects]
-    return "---\n".join(parts)

@@ -44,6 +44,8 @@ _ORDER = (
     "Ingress",
 )
 
+_PLACES = {kind: place for place, kind in enumerate(_ORDER)}
+
 
 def render(
     app: Application,
@@ -73,7 +75,7 @@ def render(
         image = (images or {}).get(name) or app.image(name)
         own = _service(app, name, image, files or {}, having)
         objects += patched(app, own, service.patches, "services", name) if service.patches else own
-    objects = sorted(objects, key=lambda o: (_ORDER.index(o["kind"]), o["metadata"]["name"]))
+    objects = sorted(objects, key=lambda o: (_PLACES[o["kind"]], o["metadata"]["name"]))
     objects += manifests
     return patched(app, objects, app.spec.patches) if app.spec.patches else objects
 
