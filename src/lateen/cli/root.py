@@ -23,6 +23,7 @@ from lateen.cli import (
     down,
     graph,
     image,
+    init,
     logs,
     render,
     schema,
@@ -65,6 +66,7 @@ def root(
 
 for command in (
     up.up,
+    init.init,
     adopt.adopt,
     check.check,
     graph.graph,
