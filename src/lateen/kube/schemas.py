@@ -188,6 +188,24 @@ def problems(node: SchemaNode, value: Any, path: str = "") -> Iterator[Problem]:
         yield _mismatch(node, value, path)
 
 
+def missing(node: SchemaNode, value: Any, path: str = "") -> Iterator[Problem]:
+    """Required fields that are not there, and items of lists that are nothing."""
+    if isinstance(value, dict):
+        for name in node.schema.get("required") or ():
+            if value.get(name) is None:
+                yield Problem("required", path, f"{path}.{name}: Required value" if path else f"{name}: Required value")
+        for name, inner in value.items():
+            if inner is not None and (child := node.child(name)) is not None:
+                yield from missing(child, inner, f"{path}.{name}" if path else name)
+    elif isinstance(value, list) and node.kind == "array":
+        items = node.items
+        for i, inner in enumerate(value):
+            if inner is None:
+                yield Problem("required", f"{path}[{i}]", f"{path}[{i}]: Required value")
+            else:
+                yield from missing(items, inner, f"{path}[{i}]")
+
+
 def _fits(kind: str, value: Any) -> bool:
     if kind == "int-or-string":
         return isinstance(value, str | int | float) and not isinstance(value, bool)

@@ -24,8 +24,8 @@ NODE = b"require('http').createServer((q, s) => s.end('hi')).listen(process.env.
 GO = b'package main\nfunc main() { http.ListenAndServe(":9090", nil) }\n'
 
 
-def made(name: str = "shop", **files: bytes) -> tuple[Any, list[str]]:
-    found = application(Memory({k.replace("__", "/"): v for k, v in files.items()}), name)
+def made(files: dict[str, bytes]) -> tuple[Any, list[str]]:
+    found = application(Memory(files), "shop")
     assert found is not None
     app = load([Source("lateen.yaml", dump([found[0]]))])
     assert render(app, files={}), "what is written is an application"
@@ -37,7 +37,7 @@ def service(found: Any, name: str = "shop") -> Any:
 
 
 def test_fastapi() -> None:
-    found = made(**{"main.py": FAST, "requirements.txt": b"fastapi\nuvicorn\n"})
+    found = made({"main.py": FAST, "requirements.txt": b"fastapi\nuvicorn\n"})
     assert service(found)["command"] == ["python", "-m", "uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000"]
     assert service(found)["health"] == {"ready": "GET /healthz"}
     assert service(found)["routes"] == [{"path": "/"}]
@@ -45,36 +45,36 @@ def test_fastapi() -> None:
 
 
 def test_fastapi_in_a_package_without_its_server() -> None:
-    found = made(**{"api__main.py": FAST, "requirements.txt": b"fastapi\n"})
+    found = made({"api/main.py": FAST, "requirements.txt": b"fastapi\n"})
     assert "api.main:app" in service(found)["command"]
     assert found[1] == ["shop: requirements.txt does not name uvicorn, which starts it: add it"]
 
 
 def test_flask_alone_and_with_gunicorn() -> None:
-    found = made(**{"app.py": FLASK, "requirements.txt": b"Flask==3\n"})
+    found = made({"app.py": FLASK, "requirements.txt": b"Flask==3\n"})
     assert service(found)["command"][:5] == ["python", "-m", "flask", "--app", "app:server"]
     assert service(found)["health"] == {"ready": "GET /"}
-    found = made(**{"app.py": FLASK, "requirements.txt": b"flask\ngunicorn\n"})
+    found = made({"app.py": FLASK, "requirements.txt": b"flask\ngunicorn\n"})
     assert service(found)["command"] == ["python", "-m", "gunicorn", "--bind", "0.0.0.0:5000", "app:server"]
 
 
 def test_node() -> None:
-    found = made(**{"package.json": b'{"scripts": {"start": "node web.js"}}', "web.js": NODE})
+    found = made({"package.json": b'{"scripts": {"start": "node web.js"}}', "web.js": NODE})
     assert service(found)["command"] == ["node", "web.js"]
     assert (service(found)["ports"], service(found)["env"]) == ({"http": 4000}, {"PORT": "4000"})
-    found = made(**{"package.json": b'{"dependencies": {"express": "5"}}', "index.js": NODE})
+    found = made({"package.json": b'{"dependencies": {"express": "5"}}', "index.js": NODE})
     assert "are not installed by lateen" in found[1][0]
 
 
 def test_a_static_binary() -> None:
-    found = made(**{"go.mod": b"module x\n", "main.go": GO, "x": b"\x7fELF..."})
+    found = made({"go.mod": b"module x\n", "main.go": GO, "x": b"\x7fELF..."})
     assert (service(found)["command"], service(found)["ports"]) == (["./x"], {"http": 9090})
     assert any("go build" in note for note in found[1])
 
 
 def test_a_folder_of_several() -> None:
-    files = {"web__app.py": FLASK, "web__requirements.txt": b"flask\ngunicorn\n", "api__main.py": FAST, "docs__main.py": FAST}
-    found = made(**files, **{"api__requirements.txt": b"fastapi\nuvicorn"})
+    files = {"web/app.py": FLASK, "web/requirements.txt": b"flask\ngunicorn\n", "api/main.py": FAST, "docs/main.py": FAST}
+    found = made({**files, "api/requirements.txt": b"fastapi\nuvicorn"})
     assert list(found[0]["services"]) == ["api", "web"]
     assert service(found, "web")["build"] == "web"
     assert service(found, "web")["routes"] == [{"path": "/web", "rewrite": "/"}]
