@@ -150,7 +150,9 @@ async def test_what_a_datagram_cannot_hold_is_cut_off_and_had_over_tcp(rig: Rig)
 
 async def test_the_order_of_addresses_moves_on(rig: Rig) -> None:
     await rig.put(big(3))
-    assert {str((await rig.ask("big.a.svc.cluster.local")).answer[0][0]) for _ in range(9)} == {f"10.64.0.{i}" for i in range(3)}
+    firsts = [str((await rig.ask("big.a.svc.cluster.local")).answer[0][0]) for _ in range(6)]
+    assert set(firsts[:3]) == {f"10.64.0.{i}" for i in range(3)}
+    assert firsts[3:] == firsts[:3]
 
 
 async def test_a_name_outside_is_asked_of_the_machines_resolver_and_kept(rig: Rig) -> None:

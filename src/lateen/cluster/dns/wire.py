@@ -78,7 +78,7 @@ def failure(query: Query) -> bytes:
 def _error(query: dns.message.Message, code: dns.rcode.Rcode) -> bytes:
     reply = dns.message.make_response(query, recursion_available=True, our_payload=_MOST)
     reply.set_rcode(code)
-    return reply.to_wire()
+    return reply.to_wire(want_shuffle=False)
 
 
 def local(query: Query, answer: Answer, *, tcp: bool) -> bytes:
@@ -106,10 +106,10 @@ def fitted(reply: dns.message.Message, query: Query, *, tcp: bool) -> bytes:
     """As bytes; cut off, and marked as such, where a datagram cannot hold it. What is only additional goes without a mark."""
     size = _STREAM if tcp else query.size
     try:
-        return reply.to_wire(max_size=size)
+        return reply.to_wire(max_size=size, want_shuffle=False)
     except dns.exception.TooBig:
         reply.additional = []
-    return reply.to_wire(max_size=size, prefer_truncation=True)
+    return reply.to_wire(max_size=size, prefer_truncation=True, want_shuffle=False)
 
 
 def sets(records: Iterable[Record], asked: dns.name.Name) -> list[dns.rrset.RRset]:
